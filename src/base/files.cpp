@@ -1,0 +1,113 @@
+#include "base/files.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace tenth {
+namespace {
+
+[[noreturn]] void fail_errno(const char* action, const Path& path) {
+  fail(ErrorKind::kIo, "{}: cannot {}: {}", path.string(), action, std::strerror(errno));
+}
+
+class Descriptor {
+ public:
+  Descriptor(const Path& path, int flags, const char* action) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
+    if (fd_ < 0) fail_errno(action, path);
+  }
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
+struct stat status_of(const Descriptor& file, const Path& path) {
+  struct stat status;
+  if (::fstat(file.get(), &status) != 0) fail_errno("read", path);
+  require(S_ISREG(status.st_mode), ErrorKind::kInput, "{}: expected a file, got a folder or a device", path.string());
+  return status;
+}
+
+void write_all(int fd, std::span<const std::byte> bytes, const Path& path) {
+  while (!bytes.empty()) {
+    ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      fail_errno("write", path);
+    }
+    bytes = bytes.subspan(size_t(n));
+  }
+}
+
+void sync_folder(const Path& folder) {
+  Descriptor dir(folder.empty() ? "." : folder, O_RDONLY | O_DIRECTORY, "open");
+  if (::fsync(dir.get()) != 0) fail_errno("sync", folder);
+}
+
+}  // namespace
+
+std::string read_file(const Path& path, size_t limit) {
+  Descriptor file(path, O_RDONLY, "open");
+  size_t size = size_t(status_of(file, path).st_size);
+  require(size <= limit, ErrorKind::kInput, "{}: expected at most {} bytes, got {}", path.string(), limit, size);
+  std::string text(size, '\0');
+  size_t done = 0;
+  while (done < size) {
+    ssize_t n = ::read(file.get(), text.data() + done, size - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_errno("read", path);
+    if (n == 0) break;
+    done += size_t(n);
+  }
+  text.resize(done);
+  return text;
+}
+
+void write_file(const Path& path, const std::function<void(const ByteSink&)>& writer) {
+  Path beside = path;
+  beside += fmt::format(".partial-{}", ::getpid());
+  try {
+    Descriptor file(beside, O_WRONLY | O_CREAT | O_TRUNC, "create");
+    writer([&](std::span<const std::byte> bytes) { write_all(file.get(), bytes, path); });
+    if (::fsync(file.get()) != 0) fail_errno("sync", path);
+    if (::close(file.release()) != 0) fail_errno("close", path);
+    if (::rename(beside.c_str(), path.c_str()) != 0) fail_errno("rename into place", path);
+  } catch (...) {
+    ::unlink(beside.c_str());
+    throw;
+  }
+  sync_folder(path.parent_path());
+}
+
+void write_file(const Path& path, std::string_view bytes) {
+  write_file(path, [&](const ByteSink& sink) { sink(std::as_bytes(std::span(bytes))); });
+}
+
+MappedFile::MappedFile(const Path& path) : path_(path) {
+  Descriptor file(path, O_RDONLY, "open");
+  size_ = size_t(status_of(file, path).st_size);
+  if (size_ == 0) return;
+  void* map = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (map == MAP_FAILED) fail_errno("map", path);
+  data_ = static_cast<const std::byte*>(map);
+}
+
+MappedFile::~MappedFile() {
+  if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+}  // namespace tenth
