@@ -1,0 +1,99 @@
+#include "tensor/storage.h"
+
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "base/error.h"
+
+namespace tenth {
+namespace {
+
+constexpr size_t kSmallest = 256;
+
+// Sizes grow in quarters of a power of two: 256, 320, 384, 448, 512, 640, … so that at most a fifth is wasted.
+struct SizeClass {
+  int index;
+  size_t bytes;
+};
+
+SizeClass size_class(size_t bytes) {
+  if (bytes <= kSmallest) return {0, kSmallest};
+  const int power = int(std::bit_width(bytes - 1)) - 1;  // 2^power < bytes <= 2^(power+1)
+  const size_t quarter = size_t(1) << (power - 2);
+  const size_t steps = (bytes - (size_t(1) << power) + quarter - 1) / quarter;  // 1..4
+  return {(power - 8) * 4 + int(steps), (size_t(1) << power) + steps * quarter};
+}
+
+}  // namespace
+
+Device::~Device() = default;
+
+Storage* Device::acquire(size_t bytes) {
+  const SizeClass size = size_class(bytes);
+  require(size.index < kClasses, ErrorKind::kInternal, "a tensor of {} bytes is larger than any memory", bytes);
+  std::lock_guard lock(mutex_);
+  Storage* block = free_[size_t(size.index)];
+  if (block) {
+    free_[size_t(size.index)] = block->next_free;
+  } else {
+    void* data = allocate_raw(size.bytes);
+    block = new Storage;
+    block->device = this;
+    block->data = data;
+    block->capacity = size.bytes;
+    statistics_.system_allocations++;
+  }
+  block->references.store(1, std::memory_order_relaxed);
+  statistics_.bytes_in_use += size.bytes;
+  statistics_.peak_bytes_in_use = std::max(statistics_.peak_bytes_in_use, statistics_.bytes_in_use);
+  return block;
+}
+
+void Device::release(Storage* block) {
+  std::lock_guard lock(mutex_);
+  Storage*& list = free_[size_t(size_class(block->capacity).index)];
+  block->next_free = list;
+  list = block;
+  statistics_.bytes_in_use -= block->capacity;
+}
+
+Device::PoolStatistics Device::pool_statistics() const {
+  std::lock_guard lock(mutex_);
+  return statistics_;
+}
+
+void Device::reset_peak() {
+  std::lock_guard lock(mutex_);
+  statistics_.peak_bytes_in_use = statistics_.bytes_in_use;
+}
+
+void Device::free_pool() {
+  for (Storage*& list : free_) {
+    while (list) {
+      Storage* block = list;
+      list = block->next_free;
+      free_raw(block->data, block->capacity);
+      delete block;
+    }
+  }
+}
+
+void HostDevice::copy_from_host(void* device_data, const void* host_data, size_t bytes) {
+  if (bytes) std::memcpy(device_data, host_data, bytes);
+}
+
+void HostDevice::copy_to_host(void* host_data, const void* device_data, size_t bytes) {
+  if (bytes) std::memcpy(host_data, device_data, bytes);
+}
+
+void* HostDevice::allocate_raw(size_t bytes) {
+  void* data = std::aligned_alloc(64, bytes);
+  require(data != nullptr, ErrorKind::kIo, "out of memory: the system refused {} bytes", bytes);
+  return data;
+}
+
+void HostDevice::free_raw(void* data, size_t) { std::free(data); }
+
+}  // namespace tenth
