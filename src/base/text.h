@@ -18,4 +18,14 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
 // " (did you mean x?)", or nothing where no candidate is near: to be appended to an error about an unknown name.
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates);
 
+// Three significant digits with a power of a thousand behind: 7, 0.25, 11.2k, 2.41M, 3.1G, 1.5T. "-" where not finite.
+std::string short_number(double value);
+
+// 0:07, 12:05, 3:00:00; "-:--" where the number is negative, not finite or above 1000 hours.
+std::string clock_text(double seconds);
+
+// Text from a model, a file or a client, made safe to print: what is not UTF-8 and every control character but newline
+// and tab (escape sequences, direction overrides) becomes \xNN or \uNNNN. The rest stays byte for byte.
+std::string printable(std::string_view text);
+
 }  // namespace tenth
