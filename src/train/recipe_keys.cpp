@@ -1,0 +1,137 @@
+// The table of recipe keys. To add a key: one line here, one getter where it is used.
+// The defaults of model.*, pretrain.*, sft.* and rl.* are those of the chained sums (recipes/demo.toml).
+#include "train/recipe.h"
+
+namespace tenth {
+namespace {
+
+RecipeKey integer(std::string name, int64_t fallback, std::string unit, int64_t low, int64_t high,
+                  std::string meaning) {
+  return {std::move(name), fallback, std::move(unit), double(low), double(high), {}, std::move(meaning)};
+}
+
+RecipeKey real(std::string name, double fallback, std::string unit, double low, double high, std::string meaning) {
+  return {std::move(name), fallback, std::move(unit), low, high, {}, std::move(meaning)};
+}
+
+RecipeKey flag(std::string name, bool fallback, std::string meaning) {
+  return {std::move(name), fallback, "", 0, 0, {}, std::move(meaning)};
+}
+
+RecipeKey choice(std::string name, std::string fallback, std::vector<std::string> choices, std::string meaning) {
+  return {std::move(name), std::move(fallback), "", 0, 0, std::move(choices), std::move(meaning)};
+}
+
+RecipeKey text(std::string name, std::string fallback, std::string meaning) {
+  return choice(std::move(name), std::move(fallback), {}, std::move(meaning));
+}
+
+const std::vector<std::string> kSchedules = {"constant", "linear", "cosine", "wsd"};
+const std::vector<std::string> kOptimizers = {"muon", "adamw"};
+constexpr int64_t kMostSteps = 100'000'000;
+
+std::vector<RecipeKey> make_keys() {
+  // clang-format off
+  return {
+      // The names of config.json of deepseek_v3; the meanings are those of the DeepSeek-V2 and V3 reports.
+      integer("model.hidden_size", 128, "", 1, 65536, "width of the residual stream"),
+      integer("model.num_hidden_layers", 4, "layers", 1, 1024, "blocks, without MTP modules"),
+      integer("model.num_attention_heads", 4, "heads", 1, 1024, "attention heads"),
+      integer("model.q_lora_rank", 0, "", 0, 65536, "width of the query latent; 0: queries straight from the stream"),
+      integer("model.kv_lora_rank", 64, "", 1, 65536, "width of the key-value latent, which the cache holds"),
+      integer("model.qk_nope_head_dim", 32, "", 1, 4096, "part of a query and key head without position"),
+      integer("model.qk_rope_head_dim", 16, "", 2, 4096, "rotated part of a query and key head; even"),
+      integer("model.v_head_dim", 32, "", 1, 4096, "width of a value head"),
+      integer("model.intermediate_size", 384, "", 1, 1048576, "width of the dense MLPs"),
+      integer("model.moe_intermediate_size", 96, "", 1, 1048576, "width of one expert"),
+      integer("model.n_routed_experts", 16, "experts", 1, 4096, "routed experts a layer"),
+      integer("model.n_shared_experts", 1, "experts", 0, 64, "experts that every token visits"),
+      integer("model.num_experts_per_tok", 2, "experts", 1, 4096, "routed experts that a token visits"),
+      integer("model.n_group", 1, "groups", 1, 4096, "groups of routed experts"),
+      integer("model.topk_group", 1, "groups", 1, 4096, "groups that a token may choose from"),
+      integer("model.first_k_dense_replace", 1, "layers", 0, 1024, "first layers with a dense MLP in place of experts"),
+      real("model.routed_scaling_factor", 1.0, "", 0, 100, "factor on the sum of the routed experts"),
+      flag("model.norm_topk_prob", true, "weights of the chosen experts sum to one"),
+      integer("model.num_nextn_predict_layers", 1, "layers", 0, 1, "multi-token prediction (MTP) modules"),
+      integer("model.max_position_embeddings", 256, "tokens", 1, 16777216, "longest sequence"),
+      real("model.rope_theta", 10000, "", 1, 1e12, "base of the rotary frequencies"),
+      real("model.rms_norm_eps", 1e-6, "", 1e-12, 0.1, "added to the mean square in RMSNorm"),
+      real("model.initializer_range", 0.02, "", 0, 10, "standard deviation of initial matrices"),
+      real("model.embedding_init", 0.5, "", 0, 10, "standard deviation of the initial embedding"),
+      flag("model.tie_word_embeddings", false, "the output head is the embedding"),
+
+      text("task.name", "chain", "problems to learn; further keys task.NAME are numbers for the task"),
+      text("task.file", "", "problems from a JSONL file (question, answer), for task.name = \"jsonl\""),
+
+      integer("run.seed", 1, "", 0, int64_t(1) << 53, "seed of weights, data, samples and held-out problems"),
+      choice("run.dtype", "f32", {"f32", "bf16"}, "type of the arithmetic; master weights are f32"),
+      integer("run.threads", 0, "threads", 0, 4096, "cores to use; 0: all"),
+      integer("run.eval_problems", 500, "problems", 1, 1000000, "held-out problems of the evaluation before and after"),
+      integer("run.samples_shown", 6, "answers", 0, 100, "transcripts before and after, right and wrong ones"),
+
+      integer("pretrain.steps", 800, "steps", 0, kMostSteps, "optimizer steps; 0: leave this stage out"),
+      integer("pretrain.batch_tokens", 1536, "tokens", 1, 1 << 30, "tokens of a batch, padding included"),
+      integer("pretrain.accumulate", 1, "batches", 1, 65536, "batches whose gradients make one step"),
+      choice("pretrain.optimizer", "muon", kOptimizers, "for matrices; embedding, head, norms and gates take AdamW"),
+      real("pretrain.lr", 0.02, "", 0, 10, "peak learning rate of the matrices"),
+      real("pretrain.adam_lr", 8e-3, "", 0, 10, "peak learning rate of what AdamW moves beside Muon"),
+      integer("pretrain.warmup_steps", 20, "steps", 0, kMostSteps, "linear rise of the learning rates"),
+      choice("pretrain.schedule", "wsd", kSchedules, "learning rate after the rise"),
+      real("pretrain.decay_share", 0.2, "", 0, 1, "share of the steps in which wsd falls"),
+      real("pretrain.min_lr_share", 0.1, "", 0, 1, "learning rate at the end, as a share of the peak"),
+      real("pretrain.weight_decay", 0, "", 0, 100, "decoupled decay of the matrices, times the learning rate"),
+      real("pretrain.clip", 1.0, "", 0, 1e9, "largest global gradient norm; 0: no clipping"),
+      real("pretrain.mtp_weight", 0.3, "", 0, 100, "weight of the MTP loss"),
+      real("pretrain.balance_loss", 1e-4, "", 0, 100, "weight of the sequence-wise balance loss"),
+      real("pretrain.bias_update_rate", 1e-3, "", 0, 1, "step of the router biases against overload"),
+
+      integer("sft.steps", 90, "steps", 0, kMostSteps, "optimizer steps; 0: leave this stage out"),
+      integer("sft.batch_tokens", 3072, "tokens", 1, 1 << 30, "tokens of a batch, padding included"),
+      integer("sft.accumulate", 1, "batches", 1, 65536, "batches whose gradients make one step"),
+      choice("sft.optimizer", "muon", kOptimizers, "for matrices; embedding, head, norms and gates take AdamW"),
+      real("sft.lr", 0.02, "", 0, 10, "peak learning rate of the matrices"),
+      real("sft.adam_lr", 8e-3, "", 0, 10, "peak learning rate of what AdamW moves beside Muon"),
+      integer("sft.warmup_steps", 0, "steps", 0, kMostSteps, "linear rise of the learning rates"),
+      choice("sft.schedule", "linear", kSchedules, "learning rate after the rise"),
+      real("sft.decay_share", 0.2, "", 0, 1, "share of the steps in which wsd falls"),
+      real("sft.min_lr_share", 0, "", 0, 1, "learning rate at the end, as a share of the peak"),
+      real("sft.weight_decay", 0, "", 0, 100, "decoupled decay of the matrices, times the learning rate"),
+      real("sft.clip", 1.0, "", 0, 1e9, "largest global gradient norm; 0: no clipping"),
+      real("sft.mtp_weight", 0.3, "", 0, 100, "weight of the MTP loss"),
+      real("sft.balance_loss", 1e-4, "", 0, 100, "weight of the sequence-wise balance loss"),
+      real("sft.bias_update_rate", 1e-3, "", 0, 1, "step of the router biases against overload"),
+
+      integer("rl.steps", 50, "steps", 0, kMostSteps, "rollouts, each with its updates; 0: leave this stage out"),
+      integer("rl.prompts", 32, "problems", 1, 65536, "problems of a rollout"),
+      integer("rl.samples", 8, "answers", 1, 4096, "answers to each problem: the group"),
+      real("rl.temperature", 1.0, "", 1e-3, 100, "of the rollouts; the policy of the loss has the same"),
+      integer("rl.max_new_tokens", 72, "tokens", 1, 1 << 24, "longest answer; what is longer is cut and wrong"),
+      choice("rl.optimizer", "adamw", kOptimizers, "for matrices; embedding, head, norms and gates take AdamW"),
+      real("rl.lr", 5e-4, "", 0, 10, "peak learning rate"),
+      integer("rl.warmup_steps", 3, "steps", 0, kMostSteps, "linear rise of the learning rate"),
+      choice("rl.schedule", "constant", kSchedules, "learning rate after the rise"),
+      real("rl.clip", 1.0, "", 0, 1e9, "largest global gradient norm; 0: no clipping"),
+      choice("rl.variant", "grpo", {"grpo", "dr_grpo", "dapo", "gspo"}, "loss of the GRPO family"),
+      real("rl.clip_low", 0.2, "", 0, 1, "lower clip of the probability ratio: 1 - this"),
+      real("rl.clip_high", 0.2, "", 0, 100, "upper clip of the probability ratio: 1 + this"),
+      real("rl.kl", 0, "", 0, 100, "weight of the KL to the model that RL starts from; 0: none"),
+      integer("rl.updates", 1, "updates", 1, 1024, "optimizer steps on one rollout"),
+      flag("rl.normalize_std", true, "advantages divided by the group's standard deviation"),
+      flag("rl.dynamic_sampling", false, "draw further problems in place of groups whose rewards are all equal"),
+      flag("rl.routing_replay", true, "the trainer takes the experts that the sampler chose"),
+      integer("rl.eval_every", 10, "steps", 0, kMostSteps, "steps between held-out evaluations; 0: only at the end"),
+
+      integer("checkpoint.every", 0, "steps", 0, kMostSteps,
+              "steps between states to resume from; 0: at the end of a stage"),
+  };
+  // clang-format on
+}
+
+}  // namespace
+
+const std::vector<RecipeKey>& recipe_keys() {
+  static const std::vector<RecipeKey> keys = make_keys();
+  return keys;
+}
+
+}  // namespace tenth
