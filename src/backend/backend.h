@@ -1,18 +1,17 @@
 // The one interface to a device: about forty coarse operations, each writing into tensors that the caller made.
 //
-// A Backend is a device and one ordered stream of work on it: calls are enqueued in order, and only copy_to_host (and the
-// functions here that return a host value) wait. Three implementations: reference/ (double, plain loops: the oracle and
-// the documentation), cpu/ (threads and vector units), cuda/.
+// A Backend is a device and one ordered stream of work on it: calls are enqueued in order, and only copy_to_host (and
+// the functions here that return a host value) wait. Three implementations: reference/ (double, plain loops: the oracle
+// and the documentation), cpu/ (threads and vector units), cuda/.
 //
-// Notation. N tokens (all sequences of a batch laid end to end, no padding), D hidden size, H heads, E experts, K experts
-// a token, R = N K rows of tokens sorted by expert, V vocabulary, S sequences.
-// Types. T is the compute type: f32, bf16, or f64 (reference only). G is f32, or f64 where T is f64: gradients of weights,
-// norm gains, statistics, router scores. Sums are kept in f32 or wider.
-// Rules. Outputs come first. Activations and their gradients (dx, dq, …) are assigned; gradients of weights (dw, db)
-// accumulate (+=). Every reduction has one order that depends neither on the number of threads nor on the other rows of
-// the batch, so that a token's result is the same bits in whatever batch it runs. "rows" in a comment: the tensor may be
-// a view whose rows are apart (its last dimension is always contiguous). An output never overlaps an input unless the
-// comment says that it may.
+// Notation. N tokens (all sequences of a batch laid end to end, no padding), D hidden size, H heads, E experts, K
+// experts a token, R = N K rows of tokens sorted by expert, V vocabulary, S sequences. Types. T is the compute type:
+// f32, bf16, or f64 (reference only). G is f32, or f64 where T is f64: gradients of weights, norm gains, statistics,
+// router scores. Sums are kept in f32 or wider. Rules. Outputs come first. Activations and their gradients (dx, dq, …)
+// are assigned; gradients of weights (dw, db) accumulate (+=). Every reduction has one order that depends neither on
+// the number of threads nor on the other rows of the batch, so that a token's result is the same bits in whatever batch
+// it runs. "rows" in a comment: the tensor may be a view whose rows are apart (its last dimension is always
+// contiguous). An output never overlaps an input unless the comment says that it may.
 #pragma once
 #include <memory>
 #include <string>
@@ -57,29 +56,29 @@ struct GateArgs {
 
 struct AdamWArgs {
   double lr = 0, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0;
-  int64_t step = 1;         // 1 at the first update
-  double grad_scale = 1;    // the gradient is multiplied by this first (clipping)
+  int64_t step = 1;       // 1 at the first update
+  double grad_scale = 1;  // the gradient is multiplied by this first (clipping)
 };
 
 class Backend : public Device {
  public:
   // --- elementwise ---------------------------------------------------------------------------------------------------
-  virtual void fill(const Tensor& y, double value) = 0;                              // y rows
-  virtual void copy(const Tensor& y, const Tensor& x) = 0;                           // converts types; rows
-  virtual void add(const Tensor& y, const Tensor& a, const Tensor& b) = 0;           // y may be a or b; y takes its own type
-  virtual void scale(const Tensor& y, const Tensor& x, double factor) = 0;           // y may be x
-  virtual double sum_of_squares(const Tensor& x) = 0;                                // waits; f64 sum in a fixed order
+  virtual void fill(const Tensor& y, double value) = 0;                     // any strides
+  virtual void copy(const Tensor& y, const Tensor& x) = 0;                  // converts types; any strides
+  virtual void add(const Tensor& y, const Tensor& a, const Tensor& b) = 0;  // y may be a or b; y takes its own type
+  virtual void scale(const Tensor& y, const Tensor& x, double factor) = 0;  // y may be x
+  virtual double sum_of_squares(const Tensor& x) = 0;                       // waits; f64 sum in a fixed order
 
   // --- matrices ------------------------------------------------------------------------------------------------------
-  // The layout of w that linear_forward reads fastest; made once for each value of a weight. Not defined: none is needed.
-  // w (O, I) or, for grouped rows, (E, O, I).
+  // The layout of w that linear_forward reads fastest; made once for each value of a weight. Not defined: none is
+  // needed. w (O, I) or, for grouped rows, (E, O, I).
   virtual Tensor pack_weight(const Tensor& w) = 0;
 
   // y = x w^T + bias.  y (N, O) T or f32, rows; x (N, I) T, rows; w (O, I) T; packed: pack_weight(w) or not defined;
   // bias (O) G or not defined.
   // Grouped: w (E, O, I), bias not defined; rows [offsets[e], offsets[e + 1]) of x use w[e]; offsets (E + 1) i32.
-  virtual void linear_forward(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& packed, const Tensor& bias,
-                              const Tensor& offsets) = 0;
+  virtual void linear_forward(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& packed,
+                              const Tensor& bias, const Tensor& offsets) = 0;
   // dx = dy w.  dx (N, I) T; dy (N, O) T or f32.
   virtual void linear_backward_input(const Tensor& dx, const Tensor& dy, const Tensor& w, const Tensor& offsets) = 0;
   // dw += dy^T x.  dw as w, G; dbias (O) G += column sums of dy, or not defined.
@@ -98,10 +97,11 @@ class Backend : public Device {
   virtual void rms_norm_forward(const Tensor& y, const Tensor& rstd, const Tensor& x, const Tensor& w, double eps) = 0;
   // dx = rstd (dy w - xh mean_j(dy_j w_j xh_j)) + dresidual, xh = x rstd;  dw += sum_n dy xh.
   // dresidual (N, D) T or not defined: the gradient that reaches x past the norm. It may be dx.
-  virtual void rms_norm_backward(const Tensor& dx, const Tensor& dw, const Tensor& dy, const Tensor& dresidual, const Tensor& x,
-                                 const Tensor& rstd, const Tensor& w) = 0;
+  virtual void rms_norm_backward(const Tensor& dx, const Tensor& dw, const Tensor& dy, const Tensor& dresidual,
+                                 const Tensor& x, const Tensor& rstd, const Tensor& w) = 0;
   // Rotates dimensions [first, first + dr) of each head by the angle of its position; copies the others. y may be x.
-  // x, y (N, H, d) T, rows; positions (N) i32; table (P, 2, dr / 2) f32: cosines, then sines. inverse: by minus the angle.
+  // x, y (N, H, d) T, rows; positions (N) i32; table (P, 2, dr / 2) f32: cosines, then sines. inverse: by minus the
+  // angle.
   virtual void rope(const Tensor& y, const Tensor& x, const Tensor& positions, const Tensor& table, int64_t first,
                     RopeStyle style, bool inverse) = 0;
   // y = silu(g) u with gate_up (N, 2 f) T = [g ; u]; y (N, f) T.
@@ -112,16 +112,19 @@ class Backend : public Device {
   // out_i = sum_j softmax_j(scale q_i . k_j) v_j over j <= i of the same sequence.  out (N, H, dv) T; lse (N, H) G.
   virtual void attention_forward(const Tensor& out, const Tensor& lse, const AttentionArgs& args) = 0;
   // dk, dv: shapes and strides of k, v; dk_rope (N, dr): the sum over heads, where args.k_rope is defined.
-  virtual void attention_backward(const Tensor& dq, const Tensor& dk, const Tensor& dk_rope, const Tensor& dv, const Tensor& dout,
-                                  const Tensor& out, const Tensor& lse, const AttentionArgs& args) = 0;
+  virtual void attention_backward(const Tensor& dq, const Tensor& dk, const Tensor& dk_rope, const Tensor& dv,
+                                  const Tensor& dout, const Tensor& out, const Tensor& lse,
+                                  const AttentionArgs& args) = 0;
   // rows (N, w) T of new tokens go to cache (slots, capacity, W) at their places, columns [column, column + w).
   virtual void cache_store(const Tensor& cache, const Tensor& rows, int64_t column, const CachePlaces& places) = 0;
   // Attention of new tokens over the cache. out (N, H, dv) T; q (N, H, d) T, rows; k (slots, capacity, Hkv, d) and
-  // v (slots, capacity, Hkv, dv) T may be views of one cache: MLA's keys are whole latent rows, its values their first part.
-  virtual void cached_attention(const Tensor& out, const Tensor& q, const Tensor& k, const Tensor& v, const CachePlaces& places,
-                                double scale) = 0;
-  // MLA's absorption (decode). w (H, dn + dv, rk) T is kv_b_proj by heads: first the dn rows of keys, then dv of values.
-  // q_latent[:, h, :rk] = q_nope[:, h] w[h, :dn];  q_nope (N, H, dn) T; q_latent (N, H, >= rk) T: both rows and heads apart.
+  // v (slots, capacity, Hkv, dv) T may be views of one cache: MLA's keys are whole latent rows, its values their first
+  // part.
+  virtual void cached_attention(const Tensor& out, const Tensor& q, const Tensor& k, const Tensor& v,
+                                const CachePlaces& places, double scale) = 0;
+  // MLA's absorption (decode). w (H, dn + dv, rk) T is kv_b_proj by heads: first the dn rows of keys, then dv of
+  // values. q_latent[:, h, :rk] = q_nope[:, h] w[h, :dn];  q_nope (N, H, dn) T; q_latent (N, H, >= rk) T: both rows and
+  // heads apart.
   virtual void mla_absorb_query(const Tensor& q_latent, const Tensor& q_nope, const Tensor& w) = 0;
   // out[:, h] = latent[:, h] w[h, dn:]^T;  latent (N, H, rk) T; out (N, H, dv) T.
   virtual void mla_absorb_output(const Tensor& out, const Tensor& latent, const Tensor& w) = 0;
@@ -133,23 +136,27 @@ class Backend : public Device {
   // replay: experts is an input, the choice made elsewhere (routing replay in RL).
   virtual void gate_forward(const Tensor& weights, const Tensor& experts, const Tensor& scores, const Tensor& logits,
                             const Tensor& bias, bool replay, const GateArgs& args) = 0;
-  virtual void gate_backward(const Tensor& dlogits, const Tensor& dweights, const Tensor& weights, const Tensor& experts,
-                             const Tensor& scores, const GateArgs& args) = 0;
+  virtual void gate_backward(const Tensor& dlogits, const Tensor& dweights, const Tensor& weights,
+                             const Tensor& experts, const Tensor& scores, const GateArgs& args) = 0;
   // Sequence-wise balance loss (V3 report, equations 17-20): mean over sequences of sum_i f_i p_i, with
   // f_i = E / (K T) #{tokens that chose i}, p_i = mean_t s_{t,i} / sum_j s_{t,j}.  loss (1) G. No factor alpha.
-  virtual void balance_loss_forward(const Tensor& loss, const Tensor& scores, const Tensor& experts, const Tensor& segments) = 0;
+  virtual void balance_loss_forward(const Tensor& loss, const Tensor& scores, const Tensor& experts,
+                                    const Tensor& segments) = 0;
   // dlogits = the gradient times dloss (1) G.
-  virtual void balance_loss_backward(const Tensor& dlogits, const Tensor& dloss, const Tensor& scores, const Tensor& experts,
-                                     const Tensor& segments, GateArgs::Score score) = 0;
+  virtual void balance_loss_backward(const Tensor& dlogits, const Tensor& dloss, const Tensor& scores,
+                                     const Tensor& experts, const Tensor& segments, GateArgs::Score score) = 0;
   // Sorts the R = N K choices by expert, stable: row_of[n, k] is the sorted row of choice k of token n, token_of[r] the
-  // token of row r, rows of expert e are [offsets[e], offsets[e + 1]).  row_of (N, K), token_of (R), offsets (E + 1) i32.
-  virtual void sort_by_expert(const Tensor& row_of, const Tensor& token_of, const Tensor& offsets, const Tensor& experts) = 0;
-  virtual void gather_rows(const Tensor& y, const Tensor& x, const Tensor& rows) = 0;  // y[r] = x[rows[r]]; y (R, D), x (N, D)
+  // token of row r, rows of expert e are [offsets[e], offsets[e + 1]).  row_of (N, K), token_of (R), offsets (E + 1)
+  // i32.
+  virtual void sort_by_expert(const Tensor& row_of, const Tensor& token_of, const Tensor& offsets,
+                              const Tensor& experts) = 0;
+  virtual void gather_rows(const Tensor& y, const Tensor& x,
+                           const Tensor& rows) = 0;  // y[r] = x[rows[r]]; y (R, D), x (N, D)
   // y[n] = sum_k weights[n, k] x[row_of[n, k]], in the order of k;  weights not defined: all 1.  y (N, D), x (R, D) T.
   virtual void combine_forward(const Tensor& y, const Tensor& x, const Tensor& weights, const Tensor& row_of) = 0;
   // dx[row_of[n, k]] = weights[n, k] dy[n];  dweights[n, k] = dy[n] . x[row_of[n, k]].
-  virtual void combine_backward(const Tensor& dx, const Tensor& dweights, const Tensor& dy, const Tensor& x, const Tensor& weights,
-                                const Tensor& row_of) = 0;
+  virtual void combine_backward(const Tensor& dx, const Tensor& dweights, const Tensor& dy, const Tensor& x,
+                                const Tensor& weights, const Tensor& row_of) = 0;
 
   // --- losses --------------------------------------------------------------------------------------------------------
   // Of given logits: logprobs[n] = logits[n, targets[n]] - lse[n];  entropy[n] = -sum_v p log p, or not defined.
@@ -157,11 +164,14 @@ class Backend : public Device {
   virtual void logprobs_forward(const Tensor& logprobs, const Tensor& lse, const Tensor& entropy, const Tensor& logits,
                                 const Tensor& targets) = 0;
   // Turns logits into their gradient in place: dlogits[n, v] = dlogprobs[n] (1[v = targets[n]] - exp(logits - lse)).
-  virtual void logprobs_backward(const Tensor& logits, const Tensor& dlogprobs, const Tensor& lse, const Tensor& targets) = 0;
+  virtual void logprobs_backward(const Tensor& logits, const Tensor& dlogprobs, const Tensor& lse,
+                                 const Tensor& targets) = 0;
 
   // --- optimizer -----------------------------------------------------------------------------------------------------
-  // m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr (mh / (sqrt(vh) + eps) + weight_decay p).  All G, one shape.
-  virtual void adamw_step(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& g, const AdamWArgs& args) = 0;
+  // m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr (mh / (sqrt(vh) + eps) + weight_decay p).  All G, one
+  // shape.
+  virtual void adamw_step(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& g,
+                          const AdamWArgs& args) = 0;
   // y = a x + b y, elementwise, G. (momentum and updates of Muon, weight averages)
   virtual void axpby(const Tensor& y, double a, const Tensor& x, double b) = 0;
 };

@@ -1,5 +1,5 @@
-// Memory of a device. A Storage is a reference-counted block; freed blocks go back to their device's pool and are handed
-// out again, so that a training step or a decoded token, once warm, asks the system for nothing.
+// Memory of a device. A Storage is a reference-counted block; freed blocks go back to their device's pool and are
+// handed out again, so that a training step or a decoded token, once warm, asks the system for nothing.
 #pragma once
 #include <array>
 #include <atomic>

@@ -7,7 +7,8 @@ namespace tenth {
 Shape::Shape(std::initializer_list<int64_t> dims) : Shape(std::span(dims.begin(), dims.size())) {}
 
 Shape::Shape(std::span<const int64_t> dims) : rank_(int(dims.size())) {
-  require(dims.size() <= kMaxRank, ErrorKind::kInternal, "a shape of {} dimensions (at most {})", dims.size(), int(kMaxRank));
+  require(dims.size() <= kMaxRank, ErrorKind::kInternal, "a shape of {} dimensions (at most {})", dims.size(),
+          int(kMaxRank));
   std::copy(dims.begin(), dims.end(), dims_.begin());
 }
 
@@ -28,7 +29,11 @@ std::string Shape::text() const {
 }
 
 Tensor::Tensor(const Tensor& other)
-    : storage_(other.storage_), offset_(other.offset_), shape_(other.shape_), strides_(other.strides_), dtype_(other.dtype_) {
+    : storage_(other.storage_),
+      offset_(other.offset_),
+      shape_(other.shape_),
+      strides_(other.strides_),
+      dtype_(other.dtype_) {
   if (storage_) storage_->references.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -49,7 +54,8 @@ Tensor& Tensor::operator=(Tensor other) noexcept {
 }
 
 Tensor::~Tensor() {
-  if (storage_ && storage_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) storage_->device->release(storage_);
+  if (storage_ && storage_->references.fetch_sub(1, std::memory_order_acq_rel) == 1)
+    storage_->device->release(storage_);
 }
 
 namespace {
@@ -87,12 +93,15 @@ bool Tensor::contiguous() const {
 Tensor Tensor::view(Shape shape) const {
   int64_t known = 1, open = -1;
   for (int i = 0; i < shape.rank(); i++) {
-    if (shape[i] == -1) open = i;
-    else known *= shape[i];
+    if (shape[i] == -1)
+      open = i;
+    else
+      known *= shape[i];
   }
   if (open >= 0 && known > 0) shape.set(int(open), count() / known);
-  require(contiguous() && shape.count() == count(), ErrorKind::kInternal, "a view of shape {} on a tensor of shape {}{}", shape.text(),
-          shape_.text(), contiguous() ? "" : " that is not contiguous");
+  require(contiguous() && shape.count() == count(), ErrorKind::kInternal,
+          "a view of shape {} on a tensor of shape {}{}", shape.text(), shape_.text(),
+          contiguous() ? "" : " that is not contiguous");
   Tensor t = *this;
   t.shape_ = shape;
   t.strides_ = packed_strides(shape);
@@ -119,6 +128,20 @@ Tensor Tensor::operator[](int64_t index) const {
   part.shape_ = Shape(std::span<const int64_t>(dims.data(), size_t(rank() - 1)));
   part.strides_ = Shape(std::span<const int64_t>(steps.data(), size_t(rank() - 1)));
   return part;
+}
+
+Tensor Tensor::insert_dim(int d) const {
+  std::array<int64_t, Shape::kMaxRank> dims{}, steps{};
+  require(rank() < Shape::kMaxRank, ErrorKind::kInternal, "a fifth dimension for a tensor of shape {}", shape_.text());
+  for (int i = 0, from = 0; i <= rank(); i++) {
+    dims[size_t(i)] = i == d ? 1 : dim(from);
+    steps[size_t(i)] = i == d ? (d < rank() ? stride(d) * dim(d) : 1) : stride(from);
+    if (i != d) from++;
+  }
+  Tensor t = *this;
+  t.shape_ = Shape(std::span<const int64_t>(dims.data(), size_t(rank() + 1)));
+  t.strides_ = Shape(std::span<const int64_t>(steps.data(), size_t(rank() + 1)));
+  return t;
 }
 
 }  // namespace tenth

@@ -47,8 +47,8 @@ class Tensor {
   template <class T>
   static Tensor from_host(Device& device, std::span<const T> values, Shape shape) {
     Tensor t = make(device, dtype_of<T>, shape);
-    require(int64_t(values.size()) == t.count(), ErrorKind::kInternal, "a tensor of shape {} from {} values", shape.text(),
-            values.size());
+    require(int64_t(values.size()) == t.count(), ErrorKind::kInternal, "a tensor of shape {} from {} values",
+            shape.text(), values.size());
     device.copy_from_host(t.raw(), values.data(), values.size_bytes());
     return t;
   }
@@ -75,11 +75,13 @@ class Tensor {
   Tensor view(Shape shape) const;
   Tensor slice(int dim, int64_t begin, int64_t end) const;
   Tensor operator[](int64_t index) const;  // of the first dimension, which is dropped
+  Tensor insert_dim(int dim) const;        // a new dimension of size 1 before dim
 
   // The data where the host can read it (CPU devices). T must be the element type.
   template <class T>
   T* data() const {
-    require(dtype_ == dtype_of<T>, ErrorKind::kInternal, "a tensor of {} was read as {}", name_of(dtype_), name_of(dtype_of<T>));
+    require(dtype_ == dtype_of<T>, ErrorKind::kInternal, "a tensor of {} was read as {}", name_of(dtype_),
+            name_of(dtype_of<T>));
     return static_cast<T*>(raw());
   }
   void* raw() const { return static_cast<std::byte*>(storage_->data) + offset_ * size_of(dtype_); }
@@ -87,8 +89,8 @@ class Tensor {
   // A copy on the host; waits for the device.
   template <class T>
   std::vector<T> to_host() const {
-    require(dtype_ == dtype_of<T> && contiguous(), ErrorKind::kInternal, "to_host of a {} tensor of shape {}", name_of(dtype_),
-            shape_.text());
+    require(dtype_ == dtype_of<T> && contiguous(), ErrorKind::kInternal, "to_host of a {} tensor of shape {}",
+            name_of(dtype_), shape_.text());
     std::vector<T> values(static_cast<size_t>(count()));
     if (!values.empty()) device().copy_to_host(values.data(), raw(), bytes());
     return values;

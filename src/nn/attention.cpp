@@ -1,0 +1,139 @@
+#include "nn/attention.h"
+
+#include "ops/attention.h"
+#include "ops/basic.h"
+#include "ops/linear.h"
+#include "ops/norm.h"
+
+namespace tenth {
+namespace {
+
+// transformers norms the latents with this eps, whatever rms_norm_eps says.
+constexpr double kLatentNormEps = 1e-6;
+
+constexpr auto kMatrix = Parameter::Role::kMatrix;
+constexpr auto kVector = Parameter::Role::kVector;
+
+CachePlaces places_of(const Pass& pass) { return {pass.batch.slots, pass.batch.positions}; }
+
+Tensor rows_of(const Tensor& cache) { return cache.rank() == 3 ? cache : cache.view({cache.dim(0), cache.dim(1), -1}); }
+
+}  // namespace
+
+MLA::MLA(const ModelConfig& c, ParameterList& parameters, const std::string& prefix)
+    : heads_(c.num_attention_heads),
+      nope_dim_(c.qk_nope_head_dim),
+      rope_dim_(c.qk_rope_head_dim),
+      value_dim_(c.v_head_dim),
+      latent_dim_(c.kv_lora_rank),
+      scale_(c.softmax_scale()),
+      rope_style_(c.rope_style) {
+  const int64_t d = c.hidden_size, query_width = heads_ * (nope_dim_ + rope_dim_);
+  if (c.q_lora_rank) {
+    q_a_ = parameters.add(prefix + "q_a_proj.weight", {c.q_lora_rank, d}, kMatrix);
+    q_a_norm_ = parameters.add(prefix + "q_a_layernorm.weight", {c.q_lora_rank}, kVector);
+    q_b_ = parameters.add(prefix + "q_b_proj.weight", {query_width, c.q_lora_rank}, kMatrix);
+  } else {
+    q_ = parameters.add(prefix + "q_proj.weight", {query_width, d}, kMatrix);
+  }
+  kv_a_ = parameters.add(prefix + "kv_a_proj_with_mqa.weight", {latent_dim_ + rope_dim_, d}, kMatrix);
+  kv_a_norm_ = parameters.add(prefix + "kv_a_layernorm.weight", {latent_dim_}, kVector);
+  kv_b_ = parameters.add(prefix + "kv_b_proj.weight", {heads_ * (nope_dim_ + value_dim_), latent_dim_}, kMatrix);
+  o_ = parameters.add(prefix + "o_proj.weight", {d, heads_ * value_dim_}, kMatrix);
+}
+
+Var MLA::query(const Var& x, const Pass& pass) {
+  Var q =
+      q_ ? ops::linear(x, *q_) : ops::linear(ops::rms_norm(ops::linear(x, *q_a_), *q_a_norm_, kLatentNormEps), *q_b_);
+  q = ops::view(q, {x.value().dim(0), heads_, nope_dim_ + rope_dim_});
+  return ops::rope(q, pass.batch.positions, pass.rope_table, nope_dim_, rope_style_);  // (N, H, dn + dr)
+}
+
+Var MLA::forward(const Var& x, const Pass& pass, LayerCache* cache) {
+  const int64_t tokens = x.value().dim(0);
+  Var q = query(x, pass);
+  const auto parts = ops::split_columns(ops::linear(x, *kv_a_), {latent_dim_, rope_dim_});
+  Var latent = ops::rms_norm(parts[0], *kv_a_norm_, kLatentNormEps);  // (N, rk)
+  Var k_rope =
+      ops::rope(parts[1], pass.batch.positions, pass.rope_table, 0, rope_style_);  // (N, dr), one for all heads
+  if (cache) {
+    Backend& backend = backend_of(latent.value());
+    backend.cache_store(cache->latent, latent.value(), 0, places_of(pass));
+    backend.cache_store(cache->latent, k_rope.value(), latent_dim_, places_of(pass));
+  }
+  if (cache && pass.decode) return ops::linear(decode(q.value(), pass, *cache), *o_);
+  Var kv = ops::linear(latent, *kv_b_);  // (N, H (dn + dv))
+  q = ops::view(q, {tokens, heads_ * (nope_dim_ + rope_dim_)});
+  return ops::linear(
+      ops::mla_attention(q, kv, k_rope, pass.batch.segments, {heads_, nope_dim_, rope_dim_, value_dim_}, scale_), *o_);
+}
+
+// score = (q_nope W_uk) . c + q_rope . k_rope: attention with one key head of width rk + dr whose values are the
+// latents; then out = (sum_j p_j c_j) W_uv^T.
+Tensor MLA::decode(const Tensor& q, const Pass& pass, const LayerCache& cache) const {
+  Backend& backend = backend_of(q);
+  const int64_t tokens = q.dim(0), row = latent_dim_ + rope_dim_;
+  const Tensor kv_b = kv_b_->compute.view({heads_, nope_dim_ + value_dim_, latent_dim_});
+  Tensor q_latent = Tensor::make(backend, q.dtype(), {tokens, heads_, row});
+  backend.mla_absorb_query(q_latent, q.slice(2, 0, nope_dim_), kv_b);
+  backend.copy(q_latent.slice(2, latent_dim_, row), q.slice(2, nope_dim_, nope_dim_ + rope_dim_));
+  const Tensor keys = cache.latent.insert_dim(2);  // (slots, capacity, 1, rk + dr)
+  Tensor mixed = Tensor::make(backend, q.dtype(), {tokens, heads_, latent_dim_});
+  backend.cached_attention(mixed, q_latent, keys, keys.slice(3, 0, latent_dim_), places_of(pass), scale_);
+  Tensor out = Tensor::make(backend, q.dtype(), {tokens, heads_, value_dim_});
+  backend.mla_absorb_output(out, mixed, kv_b);
+  return out.view({tokens, heads_ * value_dim_});
+}
+
+GroupedQueryAttention::GroupedQueryAttention(const ModelConfig& c, ParameterList& parameters, const std::string& prefix)
+    : heads_(c.num_attention_heads),
+      kv_heads_(c.num_key_value_heads),
+      head_dim_(c.head_dim),
+      scale_(c.softmax_scale()),
+      eps_(c.rms_norm_eps),
+      rope_style_(c.rope_style) {
+  const int64_t d = c.hidden_size, wide = heads_ * head_dim_, narrow = kv_heads_ * head_dim_;
+  q_ = parameters.add(prefix + "q_proj.weight", {wide, d}, kMatrix);
+  k_ = parameters.add(prefix + "k_proj.weight", {narrow, d}, kMatrix);
+  v_ = parameters.add(prefix + "v_proj.weight", {narrow, d}, kMatrix);
+  o_ = parameters.add(prefix + "o_proj.weight", {d, wide}, kMatrix);
+  if (c.attention_bias) {
+    q_bias_ = parameters.add(prefix + "q_proj.bias", {wide}, kVector);
+    k_bias_ = parameters.add(prefix + "k_proj.bias", {narrow}, kVector);
+    v_bias_ = parameters.add(prefix + "v_proj.bias", {narrow}, kVector);
+  }
+  if (c.qk_norm) {
+    q_norm_ = parameters.add(prefix + "q_norm.weight", {head_dim_}, kVector);
+    k_norm_ = parameters.add(prefix + "k_norm.weight", {head_dim_}, kVector);
+  }
+}
+
+Var GroupedQueryAttention::project(const Var& x, const Pass& pass, Weight& w, Weight* bias, Weight* norm,
+                                   int64_t heads) {
+  const int64_t tokens = x.value().dim(0);
+  Var y = ops::linear(x, w, bias);
+  if (norm) y = ops::rms_norm(ops::view(y, {tokens * heads, head_dim_}), *norm, eps_);
+  y = ops::rope(ops::view(y, {tokens, heads, head_dim_}), pass.batch.positions, pass.rope_table, 0, rope_style_);
+  return ops::view(y, {tokens, heads * head_dim_});
+}
+
+Var GroupedQueryAttention::forward(const Var& x, const Pass& pass, LayerCache* cache) {
+  const int64_t tokens = x.value().dim(0);
+  Var q = project(x, pass, *q_, q_bias_.get(), q_norm_.get(), heads_);
+  Var k = project(x, pass, *k_, k_bias_.get(), k_norm_.get(), kv_heads_);
+  Var v = ops::linear(x, *v_, v_bias_.get());
+  Backend& backend = backend_of(q.value());
+  if (cache) {
+    backend.cache_store(rows_of(cache->keys), k.value(), 0, places_of(pass));
+    backend.cache_store(rows_of(cache->values), v.value(), 0, places_of(pass));
+  }
+  if (cache && pass.decode) {
+    Tensor out = Tensor::make(backend, q.value().dtype(), {tokens, heads_, head_dim_});
+    backend.cached_attention(out, q.value().view({tokens, heads_, head_dim_}), cache->keys, cache->values,
+                             places_of(pass), scale_);
+    return ops::linear(out.view({tokens, heads_ * head_dim_}), *o_);
+  }
+  return ops::linear(ops::gqa_attention(q, k, v, pass.batch.segments, {heads_, kv_heads_, head_dim_}, scale_), *o_);
+}
+
+}  // namespace tenth

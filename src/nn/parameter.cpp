@@ -1,0 +1,46 @@
+#include "nn/parameter.h"
+
+namespace tenth {
+
+WeightPtr ParameterList::make_weight(Shape shape, bool with_compute) {
+  const DType master = gradient_type(compute_);
+  auto weight = std::make_shared<Weight>();
+  weight->value = Tensor::make(backend_, master, shape);
+  weight->compute = with_compute && compute_ != master ? Tensor::make(backend_, compute_, shape) : weight->value;
+  weights_.push_back(weight);
+  return weight;
+}
+
+WeightPtr ParameterList::add(const std::string& name, Shape shape, Parameter::Role role) {
+  const bool with_compute = role == Parameter::Role::kMatrix || role == Parameter::Role::kEmbedding;
+  parameters_.push_back({name, role, make_weight(shape, with_compute)});
+  return parameters_.back().weight;
+}
+
+WeightPtr ParameterList::add_gate_up(const std::string& prefix, int64_t width, int64_t inputs) {
+  WeightPtr weight = make_weight({2 * width, inputs}, true);
+  parameters_.push_back({prefix + "gate_proj.weight", Parameter::Role::kMatrix, weight, -1, 0, width});
+  parameters_.push_back({prefix + "up_proj.weight", Parameter::Role::kMatrix, weight, -1, width, 2 * width});
+  return weight;
+}
+
+WeightPtr ParameterList::add_expert_gate_up(const std::string& prefix, int64_t experts, int64_t width, int64_t inputs) {
+  WeightPtr weight = make_weight({experts, 2 * width, inputs}, true);
+  for (int64_t e = 0; e < experts; e++) {
+    const std::string name = fmt::format("{}experts.{}.", prefix, e);
+    parameters_.push_back({name + "gate_proj.weight", Parameter::Role::kMatrix, weight, e, 0, width});
+    parameters_.push_back({name + "up_proj.weight", Parameter::Role::kMatrix, weight, e, width, 2 * width});
+  }
+  return weight;
+}
+
+WeightPtr ParameterList::add_expert_down(const std::string& prefix, int64_t experts, int64_t outputs, int64_t width) {
+  WeightPtr weight = make_weight({experts, outputs, width}, true);
+  for (int64_t e = 0; e < experts; e++) {
+    parameters_.push_back(
+        {fmt::format("{}experts.{}.down_proj.weight", prefix, e), Parameter::Role::kMatrix, weight, e, 0, -1});
+  }
+  return weight;
+}
+
+}  // namespace tenth

@@ -1,0 +1,149 @@
+#include "nn/transformer.h"
+
+#include "base/rng.h"
+#include "ops/basic.h"
+#include "ops/linear.h"
+#include "ops/norm.h"
+
+namespace tenth {
+
+using Role = Parameter::Role;
+
+Block::Block(const ModelConfig& c, bool sparse, ParameterList& parameters, const std::string& prefix)
+    : eps_(c.rms_norm_eps),
+      input_norm_(parameters.add(prefix + "input_layernorm.weight", {c.hidden_size}, Role::kVector)) {
+  if (c.mla())
+    attention_ = std::make_unique<MLA>(c, parameters, prefix + "self_attn.");
+  else
+    attention_ = std::make_unique<GroupedQueryAttention>(c, parameters, prefix + "self_attn.");
+  post_attention_norm_ = parameters.add(prefix + "post_attention_layernorm.weight", {c.hidden_size}, Role::kVector);
+  if (sparse) {
+    auto mixture = std::make_unique<MoE>(c, parameters, prefix + "mlp.");
+    mixture_ = mixture.get();
+    feed_forward_ = std::move(mixture);
+  } else {
+    feed_forward_ = std::make_unique<MLP>(c.hidden_size, c.intermediate_size, parameters, prefix + "mlp.");
+  }
+}
+
+Stream Block::forward(const Stream& stream, Pass& pass, LayerCache* cache) {
+  const ops::ResidualNorm in = stream.delta.value()
+                                   ? ops::add_rms_norm(stream.x, stream.delta, *input_norm_, eps_)
+                                   : ops::ResidualNorm{stream.x, ops::rms_norm(stream.x, *input_norm_, eps_)};
+  const Var attended = attention_->forward(in.normed, pass, cache);
+  const ops::ResidualNorm mid = ops::add_rms_norm(in.sum, attended, *post_attention_norm_, eps_);
+  return {mid.sum, feed_forward_->forward(mid.normed, pass)};
+}
+
+MTP::MTP(const ModelConfig& c, ParameterList& parameters, const std::string& prefix)
+    : eps_(c.rms_norm_eps),
+      enorm_(parameters.add(prefix + "enorm.weight", {c.hidden_size}, Role::kVector)),
+      hnorm_(parameters.add(prefix + "hnorm.weight", {c.hidden_size}, Role::kVector)),
+      eh_proj_(parameters.add(prefix + "eh_proj.weight", {c.hidden_size, 2 * c.hidden_size}, Role::kMatrix)),
+      block_(c, c.n_routed_experts > 0, parameters, prefix),
+      head_norm_(parameters.add(prefix + "shared_head.norm.weight", {c.hidden_size}, Role::kVector)) {}
+
+Var MTP::forward(const Var& hidden, const Var& next_embedding, Pass& pass, LayerCache* cache) {
+  Var joined = ops::concat_columns(ops::rms_norm(next_embedding, *enorm_, eps_), ops::rms_norm(hidden, *hnorm_, eps_));
+  const Stream out = block_.forward({ops::linear(joined, *eh_proj_), Var()}, pass, cache);
+  return ops::add_rms_norm(out.x, out.delta, *head_norm_, eps_).normed;
+}
+
+Transformer::Transformer(const ModelConfig& config, Backend& backend, DType compute)
+    : config_(config), parameters_(backend, compute), rope_(config, backend) {
+  const int64_t d = config.hidden_size;
+  embedding_ = parameters_.add("model.embed_tokens.weight", {config.vocab_size, d}, Role::kEmbedding);
+  for (int64_t layer = 0; layer < config.num_hidden_layers; layer++) {
+    const bool sparse = config.n_routed_experts > 0 && config.sparse_layer.at(size_t(layer));
+    blocks_.push_back(std::make_unique<Block>(config, sparse, parameters_, fmt::format("model.layers.{}.", layer)));
+    if (blocks_.back()->mixture()) mixtures_.push_back(blocks_.back()->mixture());
+  }
+  norm_ = parameters_.add("model.norm.weight", {d}, Role::kVector);
+  head_ = config.tie_word_embeddings ? embedding_
+                                     : parameters_.add("lm_head.weight", {config.vocab_size, d}, Role::kEmbedding);
+  if (config.num_nextn_predict_layers) {
+    mtp_ = std::make_unique<MTP>(config, parameters_, fmt::format("model.layers.{}.", config.num_hidden_layers));
+    if (mtp_->mixture()) mixtures_.push_back(mtp_->mixture());
+  }
+}
+
+void Transformer::prepare(Pass& pass) { pass.rope_table = rope_.upto(pass.batch.longest); }
+
+Var Transformer::hidden(Pass& pass) {
+  prepare(pass);
+  Stream stream{ops::embedding(pass.batch.ids, *embedding_), Var()};
+  for (size_t layer = 0; layer < blocks_.size(); layer++) {
+    stream = blocks_[layer]->forward(stream, pass, pass.cache ? &pass.cache->layers[layer] : nullptr);
+  }
+  return ops::add_rms_norm(stream.x, stream.delta, *norm_, config_.rms_norm_eps).normed;
+}
+
+Var Transformer::mtp_hidden(const Var& hidden, const Tensor& next_ids, Pass& pass) {
+  require(has_mtp(), ErrorKind::kInput,
+          "the model has no multi-token prediction module (num_nextn_predict_layers is 0)");
+  return mtp_->forward(hidden, ops::embedding(next_ids, *embedding_), pass,
+                       pass.cache ? &pass.cache->layers.back() : nullptr);
+}
+
+Var Transformer::logits(const Var& hidden) { return ops::linear_to(gradient_type(compute_type()), hidden, *head_); }
+
+KvCache Transformer::make_cache(int64_t slots, int64_t capacity) const {
+  KvCache cache;
+  cache.slots = slots;
+  cache.capacity = capacity;
+  const auto make = [&](Shape shape) { return Tensor::make(backend(), compute_type(), shape); };
+  for (int64_t layer = 0; layer < config_.num_hidden_layers + config_.num_nextn_predict_layers; layer++) {
+    LayerCache one;
+    if (config_.mla()) {
+      one.latent = make({slots, capacity, config_.kv_lora_rank + config_.qk_rope_head_dim});
+    } else {
+      one.keys = make({slots, capacity, config_.num_key_value_heads, config_.head_dim});
+      one.values = make({slots, capacity, config_.num_key_value_heads, config_.head_dim});
+    }
+    cache.layers.push_back(one);
+  }
+  return cache;
+}
+
+void Transformer::set_training(bool on) {
+  for (const Parameter& parameter : parameters_.parameters()) {
+    Weight& weight = *parameter.weight;
+    if (!on)
+      weight.grad = Tensor();
+    else if (!weight.grad && parameter.role != Role::kBuffer)
+      weight.grad = Tensor::make(backend(), weight.value.dtype(), weight.value.shape());
+  }
+  if (on) zero_gradients();
+}
+
+void Transformer::zero_gradients() {
+  for (const WeightPtr& weight : parameters_.weights()) {
+    if (weight->grad) backend().fill(weight->grad, 0);
+  }
+}
+
+void Transformer::refresh() {
+  for (const WeightPtr& weight : parameters_.weights()) weight->refresh();
+}
+
+void initialize(Transformer& model, uint64_t seed, const Initialization& options) {
+  Backend& backend = model.backend();
+  uint64_t stream = 0;
+  for (const Parameter& parameter : model.parameters()) {
+    const Tensor value = parameter.value();
+    Rng rng(seed, stream++);
+    double std = options.std;
+    if (parameter.role == Role::kVector || parameter.role == Role::kBuffer) {
+      const bool gain = parameter.role == Role::kVector && parameter.name.ends_with("weight");
+      backend.fill(value, gain ? 1 : 0);
+      continue;
+    }
+    if (parameter.name == "model.embed_tokens.weight") std = options.embedding_std;
+    std::vector<float> numbers(static_cast<size_t>(value.count()));
+    for (float& number : numbers) number = float(rng.normal() * std);
+    backend.copy(value, Tensor::from_host<float>(backend, numbers, value.shape()));
+  }
+  model.refresh();
+}
+
+}  // namespace tenth

@@ -1,0 +1,45 @@
+#include "ops/linear.h"
+
+namespace tenth::ops {
+namespace {
+
+Var linear_any(DType out, const Var& x, Weight& w, Weight* bias, const Tensor& offsets) {
+  const Tensor& weight = w.compute;
+  const int64_t inputs = weight.dim(-1), outputs = weight.dim(-2);
+  require(x.value().rank() == 2 && x.value().dim(1) == inputs, ErrorKind::kInternal,
+          "[linear] the input of shape {} does not fit a weight of shape {}", x.value().shape().text(),
+          weight.shape().text());
+  Backend& backend = backend_of(x.value());
+  if (!w.packed) w.packed = backend.pack_weight(weight);
+  Tensor y = Tensor::make(backend, out, {x.value().dim(0), outputs});
+  backend.linear_forward(y, x.value(), weight, w.packed, bias ? bias->value : Tensor(), offsets);
+  const bool trained = w.trained() || (bias && bias->trained());
+  return record(y, x.needs_gradient() || trained, [=, &w](const Tensor& dy) {
+    Backend& backend = backend_of(dy);
+    if (x.needs_gradient()) {
+      Tensor dx = Tensor::make(backend, x.value().dtype(), x.value().shape());
+      backend.linear_backward_input(dx, dy, w.compute, offsets);
+      x.add_gradient(dx);
+    }
+    if (trained) backend.linear_backward_weight(w.grad, bias ? bias->grad : Tensor(), dy, x.value(), offsets);
+  });
+}
+
+}  // namespace
+
+Var linear(const Var& x, Weight& w, Weight* bias) { return linear_any(x.value().dtype(), x, w, bias, Tensor()); }
+
+Var linear_to(DType out, const Var& x, Weight& w) { return linear_any(out, x, w, nullptr, Tensor()); }
+
+Var grouped_linear(const Var& x, Weight& w, const Tensor& offsets) {
+  return linear_any(x.value().dtype(), x, w, nullptr, offsets);
+}
+
+Var embedding(const Tensor& ids, Weight& w) {
+  Backend& backend = backend_of(ids);
+  Tensor y = Tensor::make(backend, w.compute.dtype(), {ids.dim(0), w.compute.dim(1)});
+  backend.embedding_forward(y, ids, w.compute);
+  return record(y, w.trained(), [=, &w](const Tensor& dy) { backend_of(dy).embedding_backward(w.grad, dy, ids); });
+}
+
+}  // namespace tenth::ops

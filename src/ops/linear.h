@@ -1,0 +1,17 @@
+// Matrix products with weights, and the embedding.
+#pragma once
+#include "autograd/tape.h"
+#include "autograd/weight.h"
+
+namespace tenth::ops {
+
+// y = x w^T + bias.  x (N, I); w (O, I); bias (O) or null; y (N, O) of type out (the type of x, or f32).
+Var linear(const Var& x, Weight& w, Weight* bias = nullptr);
+Var linear_to(DType out, const Var& x, Weight& w);
+
+// Rows [offsets[e], offsets[e + 1]) of x (R, I) use w[e] of w (E, O, I).
+Var grouped_linear(const Var& x, Weight& w, const Tensor& offsets);
+
+Var embedding(const Tensor& ids, Weight& w);  // (N) i32, each in [0, V); w (V, D) -> (N, D)
+
+}  // namespace tenth::ops

@@ -1,0 +1,55 @@
+#include "ops/logprobs.h"
+
+#include <algorithm>
+
+namespace tenth::ops {
+namespace {
+
+constexpr int64_t kChunkElements = int64_t(1) << 22;  // 16 MB of f32 logits at a time
+
+int64_t chunk_rows(int64_t vocabulary) {
+  return std::max<int64_t>(16, kChunkElements / std::max<int64_t>(1, vocabulary));
+}
+
+}  // namespace
+
+TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, bool with_entropy) {
+  const Tensor& h = x.value();
+  Backend& backend = backend_of(h);
+  const DType statistics = gradient_type(h.dtype());
+  const int64_t tokens = h.dim(0), vocabulary = w.compute.dim(0), step = chunk_rows(vocabulary);
+  if (!w.packed) w.packed = backend.pack_weight(w.compute);
+  Tensor logprobs = Tensor::make(backend, statistics, {tokens}), lse = Tensor::make(backend, statistics, {tokens});
+  Tensor entropy = with_entropy ? Tensor::make(backend, statistics, {tokens}) : Tensor();
+  for (int64_t begin = 0; begin < tokens; begin += step) {
+    const int64_t end = std::min(tokens, begin + step);
+    Tensor logits = Tensor::make(backend, statistics, {end - begin, vocabulary});
+    backend.linear_forward(logits, h.slice(0, begin, end), w.compute, w.packed, Tensor(), Tensor());
+    backend.logprobs_forward(logprobs.slice(0, begin, end), lse.slice(0, begin, end),
+                             with_entropy ? entropy.slice(0, begin, end) : Tensor(), logits,
+                             targets.slice(0, begin, end));
+  }
+  Var out = record(logprobs, x.needs_gradient() || w.trained(), [=, &w](const Tensor& dlogprobs) {
+    Backend& backend = backend_of(dlogprobs);
+    Tensor dx = Tensor::make(backend, x.value().dtype(), x.value().shape());
+    for (int64_t begin = 0; begin < tokens; begin += step) {
+      const int64_t end = std::min(tokens, begin + step);
+      const Tensor rows = x.value().slice(0, begin, end);
+      Tensor logits = Tensor::make(backend, statistics, {end - begin, vocabulary});
+      backend.linear_forward(logits, rows, w.compute, w.packed, Tensor(), Tensor());
+      backend.logprobs_backward(logits, dlogprobs.slice(0, begin, end), lse.slice(0, begin, end),
+                                targets.slice(0, begin, end));
+      Tensor dlogits = logits;
+      if (rows.dtype() != statistics) {  // products of one type are the fast ones
+        dlogits = Tensor::make(backend, rows.dtype(), logits.shape());
+        backend.copy(dlogits, logits);
+      }
+      backend.linear_backward_input(dx.slice(0, begin, end), dlogits, w.compute, Tensor());
+      if (w.trained()) backend.linear_backward_weight(w.grad, Tensor(), dlogits, rows, Tensor());
+    }
+    x.add_gradient(dx);
+  });
+  return {out, entropy};
+}
+
+}  // namespace tenth::ops

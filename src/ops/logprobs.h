@@ -1,0 +1,16 @@
+// The output head fused with the log-probability of given tokens: logits exist only for a chunk of rows at a time, in
+// the forward pass and, made again, in the backward pass.
+#pragma once
+#include "autograd/tape.h"
+#include "autograd/weight.h"
+
+namespace tenth::ops {
+
+struct TokenLogprobs {
+  Var logprobs;    // (N) G: log softmax(x w^T)[target]; 0 where the target is -1
+  Tensor entropy;  // (N) G, of the whole distribution; only where asked for
+};
+// x (N, D); w (V, D); targets (N) i32, -1: none
+TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, bool with_entropy = false);
+
+}  // namespace tenth::ops
