@@ -1,0 +1,8 @@
+// Attention kernels of one instruction set.
+#pragma once
+
+namespace tenth::cpu {
+
+struct AttentionKernels {};
+
+}  // namespace tenth::cpu

@@ -1,0 +1,16 @@
+// The kernels for avx2 (the compiler flags are in CMakeLists.txt).
+#define TENTH_ISA avx2
+#define TENTH_VEC_WIDTH 8
+#include "backend/cpu/attention_kernels.h"
+#include "backend/cpu/gemm_kernels.h"
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/row_kernels.h"
+
+namespace tenth::cpu {
+
+const GemmKernels kGemmF32Avx2 = avx2::kGemmF32;
+const RowKernels kRowsAvx2 = avx2::kRowKernels;
+const AttentionKernels kAttentionAvx2 = avx2::kAttentionKernels;
+const KernelTable kKernelsAvx2 = {&kGemmF32Avx2, &kGemmF32Avx2, &kRowsAvx2, &kAttentionAvx2};
+
+}  // namespace tenth::cpu

@@ -1,0 +1,16 @@
+// The kernels for avx512 (the compiler flags are in CMakeLists.txt).
+#define TENTH_ISA avx512
+#define TENTH_VEC_WIDTH 16
+#include "backend/cpu/attention_kernels.h"
+#include "backend/cpu/gemm_kernels.h"
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/row_kernels.h"
+
+namespace tenth::cpu {
+
+const GemmKernels kGemmF32Avx512 = avx512::kGemmF32;
+const RowKernels kRowsAvx512 = avx512::kRowKernels;
+const AttentionKernels kAttentionAvx512 = avx512::kAttentionKernels;
+const KernelTable kKernelsAvx512 = {&kGemmF32Avx512, &kGemmF32Avx512, &kRowsAvx512, &kAttentionAvx512};
+
+}  // namespace tenth::cpu

@@ -1,0 +1,16 @@
+// The kernels for generic (the compiler flags are in CMakeLists.txt).
+#define TENTH_ISA generic
+#define TENTH_VEC_WIDTH 4
+#include "backend/cpu/attention_kernels.h"
+#include "backend/cpu/gemm_kernels.h"
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/row_kernels.h"
+
+namespace tenth::cpu {
+
+const GemmKernels kGemmF32Generic = generic::kGemmF32;
+const RowKernels kRowsGeneric = generic::kRowKernels;
+const AttentionKernels kAttentionGeneric = generic::kAttentionKernels;
+const KernelTable kKernelsGeneric = {&kGemmF32Generic, &kGemmF32Generic, &kRowsGeneric, &kAttentionGeneric};
+
+}  // namespace tenth::cpu
