@@ -97,6 +97,30 @@ void write_file(const Path& path, std::string_view bytes) {
   write_file(path, [&](const ByteSink& sink) { sink(std::as_bytes(std::span(bytes))); });
 }
 
+void replace_folder(const Path& folder, const std::function<void(const Path& beside)>& fill) {
+  namespace fs = std::filesystem;
+  const auto sibling = [&](const char* role) { return Path(folder.string() + fmt::format(".{}-{}", role, ::getpid())); };
+  const Path beside = sibling("partial"), old = sibling("old");
+  try {
+    fs::remove_all(beside);
+    fs::create_directories(beside);
+    fill(beside);
+    sync_folder(beside);
+    if (fs::exists(folder)) fs::rename(folder, old);
+    fs::rename(beside, folder);
+    sync_folder(folder.parent_path());
+    fs::remove_all(old);
+  } catch (const fs::filesystem_error& e) {
+    std::error_code ignored;
+    fs::remove_all(beside, ignored);
+    fail(ErrorKind::kIo, "{}: cannot write the folder: {}", folder.string(), e.code().message());
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(beside, ignored);
+    throw;
+  }
+}
+
 MappedFile::MappedFile(const Path& path) : path_(path) {
   Descriptor file(path, O_RDONLY, "open");
   size_ = size_t(status_of(file, path).st_size);

@@ -1,5 +1,7 @@
 #include "nn/transformer.h"
 
+#include <cmath>
+
 #include "base/rng.h"
 #include "ops/basic.h"
 #include "ops/linear.h"
@@ -126,19 +128,26 @@ void Transformer::refresh() {
   for (const WeightPtr& weight : parameters_.weights()) weight->refresh();
 }
 
-void initialize(Transformer& model, uint64_t seed, const Initialization& options) {
+void initialize(Transformer& model, uint64_t seed, double embedding_std) {
   Backend& backend = model.backend();
+  const ModelConfig& config = model.config();
+  const double to_residual = 1 / std::sqrt(2.0 * double(config.num_hidden_layers));
+  const auto deviation = [&](const Parameter& parameter) {
+    const std::string& name = parameter.name;
+    if (name == "model.embed_tokens.weight") return embedding_std;
+    if (parameter.role != Role::kMatrix) return config.initializer_range;
+    const double std = 1 / std::sqrt(double(parameter.shape()[1]));
+    return name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight") ? std * to_residual : std;
+  };
   uint64_t stream = 0;
   for (const Parameter& parameter : model.parameters()) {
     const Tensor value = parameter.value();
     Rng rng(seed, stream++);
-    double std = options.std;
     if (parameter.role == Role::kVector || parameter.role == Role::kBuffer) {
-      const bool gain = parameter.role == Role::kVector && parameter.name.ends_with("weight");
-      backend.fill(value, gain ? 1 : 0);
+      backend.fill(value, parameter.role == Role::kVector && parameter.name.ends_with("weight") ? 1 : 0);
       continue;
     }
-    if (parameter.name == "model.embed_tokens.weight") std = options.embedding_std;
+    const double std = deviation(parameter);
     std::vector<float> numbers(static_cast<size_t>(value.count()));
     for (float& number : numbers) number = float(rng.normal() * std);
     backend.copy(value, Tensor::from_host<float>(backend, numbers, value.shape()));

@@ -89,11 +89,9 @@ class Transformer {
   std::vector<MoE*> mixtures_;
 };
 
-// Random weights, a pure function of the seed: matrices and the head N(0, std^2), the embedding N(0, embedding_std^2),
-// norms 1, biases 0.
-struct Initialization {
-  double std = 0.02, embedding_std = 0.02;
-};
-void initialize(Transformer& model, uint64_t seed, const Initialization& options);
+// Random weights, a pure function of the seed. Matrices N(0, 1 / inputs), so that each keeps the size of what passes
+// through; o_proj and down_proj, which write to the residual stream, divided by sqrt(2 layers) (GPT-2); head and router
+// N(0, initializer_range^2); embedding N(0, embedding_std^2); norms 1, biases 0.
+void initialize(Transformer& model, uint64_t seed, double embedding_std);
 
 }  // namespace tenth

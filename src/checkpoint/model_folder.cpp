@@ -1,0 +1,76 @@
+#include "checkpoint/model_folder.h"
+
+#include <set>
+
+#include "checkpoint/safetensors.h"
+#include "nn/arch/architecture.h"
+
+namespace tenth {
+namespace {
+
+// Tensors that files hold and this model does not read: the MTP layer's copies of embedding and head, tables of rotary
+// frequencies, a tied head, and whole layers past the last one (an MTP layer that config.json does not announce).
+bool is_superfluous(const std::string& name, const ModelConfig& config) {
+  const std::string mtp = fmt::format("model.layers.{}.", config.num_hidden_layers);
+  if (name.ends_with("rotary_emb.inv_freq")) return true;
+  if (name == "lm_head.weight") return config.tie_word_embeddings;
+  if (!name.starts_with(mtp)) return false;
+  return config.num_nextn_predict_layers == 0 || name == mtp + "embed_tokens.weight" ||
+         name == mtp + "shared_head.head.weight";
+}
+
+}  // namespace
+
+std::unique_ptr<Transformer> load_model(const Path& folder, Backend& backend, DType compute) {
+  require(std::filesystem::is_directory(folder), ErrorKind::kInput, "{}: expected a model folder, got {}",
+          folder.string(), std::filesystem::exists(folder) ? "a file" : "nothing there");
+  const ModelConfig config = read_config(folder / "config.json");
+  const SafetensorsSet files = SafetensorsSet::open(folder);
+  // Before any memory is taken: a config that asks for more weights than the files hold is broken.
+  const int64_t wanted = model_size(config).parameters;
+  int64_t stored = 0;
+  for (const StoredTensor* tensor : files.tensors()) stored += int64_t(tensor->bytes.size());
+  require(wanted <= stored, ErrorKind::kInput, "{}: describes {} parameters, the weight files hold only {} bytes",
+          (folder / "config.json").string(), wanted, stored);
+  auto model = std::make_unique<Transformer>(config, backend, compute);
+  std::set<std::string> known;
+  for (const Parameter& parameter : model->parameters()) {
+    files.load_into(parameter.name, parameter.value());
+    known.insert(parameter.name);
+  }
+  for (const StoredTensor* tensor : files.tensors()) {
+    require(known.count(tensor->name) || is_superfluous(tensor->name, config), ErrorKind::kInput,
+            "{}: tensor {}: not a part of a {} model with this config.json", tensor->file, tensor->name,
+            config.model_type);
+  }
+  model->refresh();
+  return model;
+}
+
+void save_model(const Path& folder, Transformer& model, DType stored) {
+  const ModelConfig& config = model.config();
+  write_file(folder / "config.json", config_json(config, stored).dump(2) + "\n");
+  OrderedJson generation = {{"_from_model_config", false}, {"do_sample", false}};
+  if (config.bos_token_id >= 0) generation["bos_token_id"] = config.bos_token_id;
+  if (config.eos_token_id >= 0) generation["eos_token_id"] = config.eos_token_id;
+  write_file(folder / "generation_config.json", generation.dump(2) + "\n");
+  std::vector<TensorToWrite> tensors;
+  for (const Parameter& parameter : model.parameters()) {
+    const bool narrow = stored == DType::kBF16 && parameter.role != Parameter::Role::kBuffer;
+    tensors.push_back({.name = parameter.name, .tensor = parameter.value(), .dtype = narrow ? "BF16" : "F32"});
+    if (!model.has_mtp()) continue;
+    const std::string mtp = fmt::format("model.layers.{}.", config.num_hidden_layers);
+    TensorToWrite copy = tensors.back();
+    if (parameter.name == "model.embed_tokens.weight") {
+      copy.name = mtp + "embed_tokens.weight";
+      tensors.push_back(copy);
+    }
+    if (parameter.name == (config.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight")) {
+      copy.name = mtp + "shared_head.head.weight";
+      tensors.push_back(copy);
+    }
+  }
+  write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
+}
+
+}  // namespace tenth

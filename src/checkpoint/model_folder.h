@@ -1,0 +1,19 @@
+// A model on disk: a Hugging Face folder (config.json, model.safetensors or its shards, generation_config.json; the
+// tokenizer room writes its own files beside them). Every stage reads and writes this form and no other.
+#pragma once
+#include <memory>
+
+#include "base/files.h"
+#include "nn/transformer.h"
+
+namespace tenth {
+
+// Reads config.json and the weights. Throws kInput in one line (file, field or tensor, expected, got).
+std::unique_ptr<Transformer> load_model(const Path& folder, Backend& backend, DType compute);
+
+// Writes config.json, generation_config.json and model.safetensors into an existing folder. Use replace_folder around
+// it. stored: kF32 or kBF16 (router biases stay f32). The MTP module's copies of embedding and head are written as
+// DeepSeek's files have them.
+void save_model(const Path& folder, Transformer& model, DType stored);
+
+}  // namespace tenth

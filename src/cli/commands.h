@@ -1,0 +1,13 @@
+// The subcommands. Each function adds one group to the command line; the work is in the rooms below.
+#pragma once
+#include <CLI/CLI.hpp>
+
+namespace tenth {
+
+void add_train_commands(CLI::App& app);     // train
+void add_score_commands(CLI::App& app);     // score, grad
+void add_generate_commands(CLI::App& app);  // generate, chat
+void add_eval_commands(CLI::App& app);      // eval
+void add_inspect_commands(CLI::App& app);   // inspect, bench
+
+}  // namespace tenth

@@ -1,0 +1,29 @@
+#include "cli/model_options.h"
+
+#include "base/threads.h"
+#include "checkpoint/model_folder.h"
+
+namespace tenth {
+
+DType compute_type_of(const std::string& name) {
+  if (name == "f32") return DType::kF32;
+  if (name == "bf16") return DType::kBF16;
+  if (name == "f64") return DType::kF64;
+  fail(ErrorKind::kInput, "--dtype: expected f32, bf16 or f64, got \"{}\"", name);
+}
+
+void ModelOptions::add_to(CLI::App& command) {
+  command.add_option("--model", model, "Model folder (config.json, model.safetensors)")->required();
+  command.add_option("--dtype", dtype, "Compute type: f32, bf16; f64 on the reference backend")->capture_default_str();
+  command.add_option("--backend", backend, "cpu, reference (slow, exact) or cuda")->capture_default_str();
+  command.add_option("--threads", threads, "Threads; 0: all cores")->capture_default_str();
+}
+
+std::unique_ptr<Transformer> ModelOptions::load() const {
+  const DType compute = compute_type_of(dtype);
+  require(compute != DType::kF64 || backend == "reference", ErrorKind::kInput, "--dtype f64: only on --backend reference, got {}", backend);
+  if (threads > 0) set_thread_count(threads);
+  return load_model(model, get_backend(backend), compute);
+}
+
+}  // namespace tenth
