@@ -1,0 +1,144 @@
+#include "cli/tokenize.h"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "base/error.h"
+#include "tokenizer/chat_format.h"
+#include "tokenizer/field.h"
+
+namespace tenth {
+namespace {
+
+constexpr size_t kMaxLine = size_t(64) << 20;  // bytes
+
+// Calls handle(line, "line N") for each line that is not empty.
+template <class Handle>
+void for_each_line(std::istream& in, const Handle& handle) {
+  std::string line;
+  size_t number = 1;
+  auto use = [&] {
+    if (line.find_first_not_of(" \t\r") != std::string::npos) handle(line, fmt::format("line {}", number));
+    line.clear();
+    number++;
+  };
+  std::streambuf& buffer = *in.rdbuf();
+  for (int c = buffer.sbumpc(); c != EOF; c = buffer.sbumpc()) {
+    if (c == '\n') {
+      use();
+      continue;
+    }
+    require(line.size() < kMaxLine, ErrorKind::kInput, "line {}: expected at most {} bytes, got more", number,
+            kMaxLine);
+    line += char(c);
+  }
+  use();
+}
+
+void write_line(std::ostream& out, const char* key, const Json& value) {
+  out << Json{{key, value}}.dump() << '\n';
+  require(out.good(), ErrorKind::kIo, "standard output: cannot write");
+}
+
+// Errors from deeper down do not know the line.
+template <class Work>
+auto on_line(const std::string& where, const Work& work) {
+  try {
+    return work();
+  } catch (const Error& e) {
+    throw Error(e.kind(), where + ": " + e.what());
+  }
+}
+
+std::vector<Message> read_messages(const Field& list) {
+  std::vector<Message> messages;
+  for (size_t i = 0; i < list.size(); i++)
+    messages.push_back({list.at(i).at("role").string(), list.at(i).at("content").string()});
+  return messages;
+}
+
+std::string render_line(const std::string& line, const std::string& where) {
+  const Json json = parse_json(line, where);
+  const Field request(json, where);
+  if (request.has("tools") && !request.at("tools").json().empty())
+    fail(ErrorKind::kInput, "{}: tools: expected none, as this model's chat template has no place for them", where);
+  bool generate = false;
+  if (request.has("kwargs")) generate = request.at("kwargs").at("add_generation_prompt").boolean(false);
+  const auto messages = read_messages(request.at("messages"));
+  return on_line(where, [&] { return render_chat(messages, generate); });
+}
+
+struct Options {
+  std::string model;
+  bool flag = false;
+};
+
+// The options live as long as the subcommand that fills them in.
+template <class Run>
+void add_command(CLI::App& app, const char* name, const char* what, const char* flag, const char* flag_what,
+                 const char* example, const Run& run) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand(name, what);
+  command->add_option("--model", options->model, "folder with tokenizer.json")->required();
+  if (flag) command->add_flag(flag, options->flag, flag_what);
+  command->footer(std::string("Example:\n  ") + example);
+  command->callback([options, run] {
+    const Tokenizer tokenizer = Tokenizer::load(options->model);
+    run(tokenizer, options->flag);
+    std::cout.flush();
+  });
+}
+
+}  // namespace
+
+void tokenize_lines(const Tokenizer& tokenizer, bool special_tokens, std::istream& in, std::ostream& out) {
+  for_each_line(in, [&](const std::string& line, const std::string& where) {
+    const Json json = parse_json(line, where);
+    const std::string& text = Field(json, where).at("text").string();
+    std::vector<int32_t> ids = on_line(where, [&] { return tokenizer.encode(text, true); });
+    write_line(out, "ids", special_tokens ? tokenizer.with_template(ids) : ids);
+  });
+}
+
+void detokenize_lines(const Tokenizer& tokenizer, bool skip_special, std::istream& in, std::ostream& out) {
+  for_each_line(in, [&](const std::string& line, const std::string& where) {
+    const Json json = parse_json(line, where);
+    const Field list = Field(json, where).at("ids");
+    std::vector<int32_t> ids(list.size());
+    for (size_t i = 0; i < ids.size(); i++) ids[i] = int32_t(list.at(i).integer(0, tokenizer.vocab_size() - 1));
+    write_line(out, "text", on_line(where, [&] { return tokenizer.decode(ids, skip_special); }));
+  });
+}
+
+void render_lines(const Tokenizer& tokenizer, std::istream& in, std::ostream& out) {
+  require_chat_template(tokenizer);
+  for_each_line(in, [&](const std::string& line, const std::string& where) {
+    std::string text;
+    try {
+      text = render_line(line, where);
+    } catch (const Error& e) {
+      return write_line(out, "error", e.what());
+    }
+    write_line(out, "text", text);
+  });
+}
+
+void add_tokenize_commands(CLI::App& app) {
+  add_command(app, "tokenize", "Text to token ids: lines of {\"text\"} on standard input, lines of {\"ids\"} out",
+              "--no-special", "without the tokens that the tokenizer puts around a text (bos)",
+              "echo '{\"text\": \"3+5=?\"}' | tenth tokenize --model runs/demo/model",
+              [](const Tokenizer& t, bool no_special) { tokenize_lines(t, !no_special, std::cin, std::cout); });
+  add_command(app, "detokenize", "Token ids to text: lines of {\"ids\"} on standard input, lines of {\"text\"} out",
+              "--skip-special", "leave out special tokens",
+              "echo '{\"ids\": [24, 7, 26]}' | tenth detokenize --model runs/demo/model",
+              [](const Tokenizer& t, bool skip) { detokenize_lines(t, skip, std::cin, std::cout); });
+  add_command(app, "render",
+              "A chat to the text that the model reads: lines of {\"messages\", \"tools\", \"kwargs\"} on standard "
+              "input, lines of {\"text\"} or {\"error\"} out",
+              nullptr, nullptr,
+              "echo '{\"messages\": [{\"role\": \"user\", \"content\": \"3+5=?\"}], \"kwargs\": "
+              "{\"add_generation_prompt\": true}}' | tenth render --model runs/demo/model",
+              [](const Tokenizer& t, bool) { render_lines(t, std::cin, std::cout); });
+}
+
+}  // namespace tenth

@@ -1,0 +1,156 @@
+#include "tokenizer/tokenizer.h"
+
+#include "base/error.h"
+#include "tokenizer/nfc.h"
+#include "tokenizer/parts.h"
+#include "tokenizer/utf8.h"
+
+namespace tenth {
+namespace {
+
+// One call of encode.
+class Encoder {
+ public:
+  Encoder(const TokenizerParts& parts, bool allow_special) : parts_(parts), allow_special_(allow_special) {}
+
+  std::vector<int32_t> run(std::string_view text) {
+    between(parts_.added, text, [&](std::string_view part) {
+      if (!parts_.nfc) return normalized(part);
+      normalized(to_nfc(part));
+    });
+    return std::move(ids_);
+  }
+
+ private:
+  void normalized(std::string_view text) {
+    between(parts_.added_normalized, text, [&](std::string_view part) {
+      parts_.pre_tokenizer->run(part, [&](std::string_view piece) { model(piece); });
+    });
+  }
+
+  // Appends the tokens found in text, and hands what lies between them to rest.
+  template <class Rest>
+  void between(const AddedTokens& tokens, std::string_view text, const Rest& rest) {
+    size_t done = 0;
+    auto rest_until = [&](size_t end) {
+      if (end > done) rest(text.substr(done, end - done));
+    };
+    if (allow_special_) {
+      for (const auto& match : tokens.find(text)) {
+        rest_until(match.begin);
+        ids_.push_back(match.id);
+        done = match.begin + match.length;
+      }
+    }
+    rest_until(text.size());
+  }
+
+  void model(std::string_view piece) {
+    if (parts_.bpe) return parts_.bpe->encode(piece, scratch_, ids_);
+    auto id = parts_.vocabulary.find(std::string(piece));
+    if (id && parts_.vocabulary.is_special(*id)) id.reset();
+    if (!id) id = parts_.unknown;
+    require(id.has_value(), ErrorKind::kInput, "text: expected words of the {} tokens in {}, got \"{}\"",
+            parts_.vocabulary.size(), parts_.where, piece.substr(0, 40));
+    ids_.push_back(*id);
+  }
+
+  const TokenizerParts& parts_;
+  const bool allow_special_;
+  Bpe::Scratch scratch_;
+  std::vector<int32_t> ids_;
+};
+
+void require_id(const TokenizerParts& parts, int64_t id) {
+  require(parts.vocabulary.holds(id), ErrorKind::kInput, "ids: expected ids of tokens, 0 to {}, got {}",
+          parts.vocabulary.size() - 1, id);
+}
+
+}  // namespace
+
+Tokenizer Tokenizer::from_json(const Json& tokenizer, const Json& config, const Path& folder) {
+  auto parts = std::make_shared<TokenizerParts>();
+  parts->where = (folder / "tokenizer.json").string();
+  read_tokenizer_json(Field(tokenizer, parts->where), *parts);
+  if (!config.is_null()) read_tokenizer_config(Field(config, (folder / "tokenizer_config.json").string()), *parts);
+  return Tokenizer(std::move(parts));
+}
+
+Tokenizer Tokenizer::load(const Path& model_dir) {
+  const Path config = model_dir / "tokenizer_config.json", chat_template = model_dir / "chat_template.jinja";
+  Json config_json = std::filesystem::exists(config) ? read_json(config) : Json();
+  if (std::filesystem::exists(chat_template)) {
+    if (config_json.is_null()) config_json = Json::object();
+    if (config_json.is_object()) config_json["chat_template"] = read_file(chat_template);
+  }
+  return from_json(read_json(model_dir / "tokenizer.json"), config_json, model_dir);
+}
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text, bool allow_special) const {
+  std::string well_formed;
+  well_formed.reserve(text.size());
+  append_well_formed(text, true, well_formed);
+  return Encoder(*parts_, allow_special).run(well_formed);
+}
+
+std::vector<int32_t> Tokenizer::with_template(const std::vector<int32_t>& ids) const {
+  std::vector<int32_t> out = parts_->prefix;
+  out.insert(out.end(), ids.begin(), ids.end());
+  out.insert(out.end(), parts_->suffix.begin(), parts_->suffix.end());
+  return out;
+}
+
+std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
+  std::string bytes, text;
+  for (int32_t id : ids) {
+    require_id(*parts_, id);
+    if (!(skip_special && parts_->vocabulary.is_special(id))) bytes += parts_->bytes[size_t(id)];
+  }
+  append_well_formed(bytes, true, text);
+  return text;
+}
+
+int32_t Tokenizer::vocab_size() const { return parts_->vocabulary.size(); }
+
+bool Tokenizer::has_id(int64_t id) const { return parts_->vocabulary.holds(id); }
+
+std::optional<int32_t> Tokenizer::id_of(const std::string& token_text) const {
+  return parts_->vocabulary.find(token_text);
+}
+
+const std::string& Tokenizer::token_text(int32_t id) const {
+  require_id(*parts_, id);
+  return parts_->vocabulary.text(id);
+}
+
+const std::string& Tokenizer::token_bytes(int32_t id) const {
+  require_id(*parts_, id);
+  return parts_->bytes[size_t(id)];
+}
+
+bool Tokenizer::is_special(int32_t id) const {
+  require_id(*parts_, id);
+  return parts_->vocabulary.is_special(id);
+}
+
+std::optional<int32_t> Tokenizer::bos_id() const { return parts_->bos; }
+std::optional<int32_t> Tokenizer::eos_id() const { return parts_->eos; }
+std::optional<int32_t> Tokenizer::pad_id() const { return parts_->pad; }
+const std::string& Tokenizer::chat_template() const { return parts_->chat_template; }
+
+std::string StreamDecoder::push(int32_t id) {
+  std::string text;
+  if (skip_special_ && tokenizer_.is_special(id)) return text;
+  pending_ += tokenizer_.token_bytes(id);
+  pending_.erase(0, append_well_formed(pending_, false, text));
+  return text;
+}
+
+std::string StreamDecoder::finish() {
+  std::string text;
+  append_well_formed(pending_, true, text);
+  pending_.clear();
+  return text;
+}
+
+}  // namespace tenth
