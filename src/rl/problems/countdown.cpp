@@ -1,0 +1,221 @@
+// Countdown: reach a target from three numbers, "5 7 8>27". The thinking is a search: attempts "7*5=35,35-8=27?27✓"
+// that restate the target before the verdict ✓ or ✗; the answer is an expression, "(7*5)-8". The task and teachers of
+// shared/peers/rlpilot (Recipe 2): a sloppy one tries at random and gives up early, a careful one takes each first step
+// once. Which to follow, and not to give up, is what reinforcement finds.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "base/error.h"
+#include "rl/problems/drawn_task.h"
+#include "rl/problems/response.h"
+
+namespace tenth {
+namespace {
+
+constexpr int kLooseSteps = 6;
+
+// v = x op1 y, then w = v op2 z; reversed: w = z - v.
+struct Attempt {
+  int x, y, v, z, w;
+  char op1, op2;
+  bool reversed;
+  bool operator==(const Attempt&) const = default;
+
+  std::string first_step() const { return fmt::format("{}{}{}={}", x, op1, y, v); }
+  std::string second_step() const {
+    return reversed ? fmt::format("{}-{}={}", z, v, w) : fmt::format("{}{}{}={}", v, op2, z, w);
+  }
+  std::string expression() const {
+    return reversed ? fmt::format("{}-({}{}{})", z, x, op1, y) : fmt::format("({}{}{}){}{}", x, op1, y, op2, z);
+  }
+  std::string text(int target) const {
+    return fmt::format("{},{}?{}{}", first_step(), second_step(), target, w == target ? "✓" : "✗");
+  }
+};
+
+int apply(int a, char op, int b) { return op == '+' ? a + b : op == '-' ? a - b : a * b; }
+
+using Numbers = std::array<int, 3>;  // ascending
+
+// Every way to combine the three numbers, all values within 1 … value_max, in a fixed order, each text once.
+std::vector<Attempt> attempts(const Numbers& numbers, int value_max) {
+  constexpr int kOrders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+  std::vector<Attempt> all;
+  const auto add = [&](const Attempt& attempt) {
+    if (attempt.w < 1 || attempt.w > value_max) return;
+    if (std::find(all.begin(), all.end(), attempt) == all.end()) all.push_back(attempt);
+  };
+  for (const auto& order : kOrders) {
+    const int x = numbers[order[0]], y = numbers[order[1]], z = numbers[order[2]];
+    for (const char op1 : {'+', '-', '*'}) {
+      const int v = apply(x, op1, y);
+      if (v < 1 || v > value_max) continue;
+      for (const char op2 : {'+', '-', '*'}) add({x, y, v, z, apply(v, op2, z), op1, op2, false});
+      add({x, y, v, z, z - v, op1, '-', true});
+    }
+  }
+  return all;
+}
+
+class CountdownTask : public DrawnTask {
+ public:
+  explicit CountdownTask(OptionReader& options)
+      : lo_(options.integer("lo", 1, 1, 50)),
+        hi_(options.integer("hi", std::max(9, lo_), lo_, 50)),
+        target_min_(options.integer("target_min", 10, 1, 99)),
+        value_max_(options.integer("value_max", std::max(50, target_min_), target_min_, 99)),
+        max_attempts_(options.integer("max_attempts", 6, 1, 64)),
+        p_quit_(options.share("p_quit", 0.4)),
+        p_smart_(options.share("p_smart", 0.15)),
+        p_careful_(options.share("p_careful", 0.25)),
+        p_equations_(options.share("p_equations", 0.4)),
+        p_chat_(options.share("p_chat", 0.25)) {
+    for (int a = lo_; a <= hi_; a++)
+      for (int b = a; b <= hi_; b++)
+        for (int c = b; c <= hi_; c++) add_items({a, b, c});
+    require(!items_.empty(), ErrorKind::kInput,
+            "[countdown] lo {}, hi {}, target_min {} and value_max {} leave no problem", lo_, hi_, target_min_,
+            value_max_);
+  }
+
+  std::string name() const override { return "countdown"; }
+
+  std::string demonstration(const Problem& problem, Rng& rng) const override {
+    const Search found = search(problem, rng);
+    return format_response(found.text, found.answer);
+  }
+
+  Document document(Rng& rng) const override {
+    if (rng.chance(p_equations_)) return {.question = "", .text = loose_equations(rng)};
+    const Problem problem = draw_training(rng, true);
+    if (rng.chance(p_chat_)) return {.question = problem.question, .text = demonstration(problem, rng)};
+    return {.question = "", .text = problem.question + ":" + search(problem, rng).text};
+  }
+
+ protected:
+  Problem draw_any(Rng& rng, bool) const override {
+    const Item& item = pick(items_, rng);
+    const auto& n = item.numbers;
+    std::vector<int64_t> shown(n.begin(), n.end());
+    shuffle(shown, rng);
+    Problem problem{.question = fmt::format("{} {} {}>{}", shown[0], shown[1], shown[2], item.target),
+                    .answer = {},
+                    .key = fmt::format("cd({}, {}, {}){}", n[0], n[1], n[2], item.target),
+                    .numbers = std::move(shown),
+                    .target = item.target,
+                    .compare = Compare::kExpression};
+    for (const Attempt& attempt : attempts(n, value_max_)) {
+      if (attempt.w != item.target) continue;
+      problem.answer = attempt.expression();
+      break;
+    }
+    return problem;
+  }
+
+ private:
+  struct Item {
+    Numbers numbers;
+    int target;
+  };
+  struct Search {
+    std::string text;    // the attempts
+    std::string answer;  // the last one's expression
+  };
+
+  void add_items(const Numbers& numbers) {
+    std::set<int> targets;
+    for (const Attempt& attempt : attempts(numbers, value_max_)) targets.insert(attempt.w);
+    for (const int target : targets) {
+      if (target < target_min_ || std::find(numbers.begin(), numbers.end(), target) != numbers.end()) continue;
+      items_.push_back({numbers, target});
+    }
+  }
+
+  static Numbers sorted_numbers(const Problem& problem) {
+    require(problem.numbers.size() == 3, ErrorKind::kInternal, "[countdown] expected a problem of 3 numbers, got {}",
+            problem.numbers.size());
+    Numbers numbers;
+    std::copy(problem.numbers.begin(), problem.numbers.end(), numbers.begin());
+    std::sort(numbers.begin(), numbers.end());
+    return numbers;
+  }
+
+  Search search(const Problem& problem, Rng& rng) const {
+    const std::vector<Attempt> all = attempts(sorted_numbers(problem), value_max_);
+    require(!all.empty(), ErrorKind::kInternal, "[countdown] no attempt stays within 1 to {}: {}", value_max_,
+            problem.question);
+    return rng.chance(p_careful_) ? careful(all, int(problem.target), rng) : sloppy(all, int(problem.target), rng);
+  }
+
+  // Random attempts, a share p_smart of them right, until one hits, patience ends (p_quit) or max_attempts is reached.
+  Search sloppy(const std::vector<Attempt>& all, int target, Rng& rng) const {
+    std::vector<Attempt> right;
+    for (const Attempt& attempt : all)
+      if (attempt.w == target) right.push_back(attempt);
+    Search found;
+    for (int count = 1;; count++) {
+      const Attempt& attempt = !right.empty() && rng.chance(p_smart_) ? pick(right, rng) : pick(all, rng);
+      found = {found.text + attempt.text(target), attempt.expression()};
+      if (attempt.w == target || count >= max_attempts_ || rng.chance(p_quit_)) return found;
+    }
+  }
+
+  // Each first step at most once, in random order, with the second step that comes nearest; ends at the first hit.
+  static Search careful(const std::vector<Attempt>& all, int target, Rng& rng) {
+    using Step = std::tuple<char, int, int>;  // x+y and y+x are one step, so are x*y and y*x
+    std::map<Step, std::vector<Attempt>> by_first;
+    for (const Attempt& a : all) {
+      const bool ordered = a.op1 == '-';
+      by_first[{a.op1, ordered ? a.x : std::min(a.x, a.y), ordered ? a.y : std::max(a.x, a.y)}].push_back(a);
+    }
+    std::vector<Step> order;
+    for (const auto& entry : by_first) order.push_back(entry.first);
+    shuffle(order, rng);
+    Search found;
+    for (const Step& step : order) {
+      const std::vector<Attempt>& choices = by_first[step];
+      int best = std::abs(choices[0].w - target);
+      for (const Attempt& a : choices) best = std::min(best, std::abs(a.w - target));
+      std::vector<Attempt> nearest;
+      for (const Attempt& a : choices)
+        if (std::abs(a.w - target) == best) nearest.push_back(a);
+      const Attempt& attempt = pick(nearest, rng);
+      found = {found.text + attempt.text(target), attempt.expression()};
+      if (best == 0) break;
+    }
+    return found;
+  }
+
+  std::string loose_equations(Rng& rng) const {
+    std::string text;
+    for (int i = 0; i < kLooseSteps; i++) {
+      const Attempt attempt = pick(attempts(sorted_numbers(draw_training(rng, true)), value_max_), rng);
+      if (i > 0) text += ';';
+      if (rng.chance(0.3))
+        text += fmt::format("{}={}", attempt.expression(), attempt.w);
+      else
+        text += rng.chance(0.5) ? attempt.first_step() : attempt.second_step();
+    }
+    return text;
+  }
+
+  int lo_, hi_, target_min_, value_max_, max_attempts_;
+  double p_quit_, p_smart_, p_careful_, p_equations_, p_chat_;
+  std::vector<Item> items_;
+};
+
+}  // namespace
+
+std::unique_ptr<Task> make_countdown_task(const TaskOptions& options) {
+  OptionReader reader("countdown", options);
+  auto task = std::make_unique<CountdownTask>(reader);
+  reader.finish();
+  return task;
+}
+
+}  // namespace tenth
