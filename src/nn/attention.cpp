@@ -52,7 +52,7 @@ Var MLA::query(const Var& x, const Pass& pass) {
 Var MLA::forward(const Var& x, const Pass& pass, LayerCache* cache) {
   const int64_t tokens = x.value().dim(0);
   Var q = query(x, pass);
-  const auto parts = ops::split_columns(ops::linear(x, *kv_a_), {latent_dim_, rope_dim_});
+  const auto parts = ops::split_columns(ops::linear(x, *kv_a_), latent_dim_);
   Var latent = ops::rms_norm(parts[0], *kv_a_norm_, kLatentNormEps);  // (N, rk)
   Var k_rope =
       ops::rope(parts[1], pass.batch.positions, pass.rope_table, 0, rope_style_);  // (N, dr), one for all heads

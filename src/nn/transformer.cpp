@@ -83,6 +83,7 @@ Var Transformer::hidden(Pass& pass) {
 Var Transformer::mtp_hidden(const Var& hidden, const Tensor& next_ids, Pass& pass) {
   require(has_mtp(), ErrorKind::kInput,
           "the model has no multi-token prediction module (num_nextn_predict_layers is 0)");
+  prepare(pass);
   return mtp_->forward(hidden, ops::embedding(next_ids, *embedding_), pass,
                        pass.cache ? &pass.cache->layers.back() : nullptr);
 }

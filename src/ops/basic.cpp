@@ -14,34 +14,21 @@ Var add(const Var& a, const Var& b) {
   });
 }
 
-std::vector<Var> split_columns(const Var& x, std::initializer_list<int64_t> widths) {
-  const bool wanted = Tape::active() && x.needs_gradient();
-  std::vector<Var> parts;
-  int64_t column = 0;
-  for (int64_t width : widths) {
-    Tensor part = x.value().slice(1, column, column + width);
-    parts.push_back(wanted ? Var::with_gradient(part) : Var(part));
-    column += width;
-  }
-  require(column == x.value().dim(1), ErrorKind::kInternal,
-          "[split_columns] widths sum to {}, the tensor has {} columns", column, x.value().dim(1));
-  if (wanted) {
-    Tape::active()->record([x, parts] {
-      Backend& backend = backend_of(x.value());
-      Tensor dx = Tensor::make(backend, x.value().dtype(), x.value().shape());
-      int64_t column = 0;
-      for (const Var& part : parts) {
-        const int64_t width = part.value().dim(1);
-        Tensor target = dx.slice(1, column, column + width);
-        if (Tensor gradient = part.gradient())
-          backend.copy(target, gradient);
-        else
-          backend.fill(target, 0);
-        column += width;
-      }
-      x.add_gradient(dx);
-    });
-  }
+std::array<Var, 2> split_columns(const Var& x, int64_t width) {
+  const Tensor left = x.value().slice(1, 0, width), right = x.value().slice(1, width, x.value().dim(1));
+  Tape* tape = Tape::active();
+  if (!tape || !x.needs_gradient()) return {left, right};
+  std::array<Var, 2> parts{Var::with_gradient(left), Var::with_gradient(right)};
+  tape->record([x, parts, width] {
+    Backend& backend = backend_of(x.value());
+    Tensor dx = Tensor::make(backend, x.value().dtype(), x.value().shape());
+    const Tensor targets[] = {dx.slice(1, 0, width), dx.slice(1, width, dx.dim(1))};
+    for (size_t i = 0; i < 2; i++) {
+      if (Tensor gradient = parts[i].gradient()) backend.copy(targets[i], gradient);
+      else backend.fill(targets[i], 0);
+    }
+    x.add_gradient(dx);
+  });
   return parts;
 }
 
@@ -54,17 +41,6 @@ Var concat_columns(const Var& a, const Var& b) {
   return record(y, a.needs_gradient() || b.needs_gradient(), [=](const Tensor& dy) {
     a.add_gradient(dy.slice(1, 0, wa));
     b.add_gradient(dy.slice(1, wa, wa + wb));
-  });
-}
-
-Var slice_rows(const Var& x, int64_t begin, int64_t end) {
-  return record(x.value().slice(0, begin, end), x.needs_gradient(), [=](const Tensor& dy) {
-    Backend& backend = backend_of(dy);
-    Tensor dx = Tensor::make(backend, x.value().dtype(), x.value().shape());
-    backend.fill(dx.slice(0, 0, begin), 0);
-    backend.copy(dx.slice(0, begin, end), dy);
-    backend.fill(dx.slice(0, end, dx.dim(0)), 0);
-    x.add_gradient(dx);
   });
 }
 

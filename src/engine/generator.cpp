@@ -1,0 +1,329 @@
+#include "engine/generator.h"
+
+#include <algorithm>
+
+namespace tenth {
+
+Generator::Generator(Transformer& model, const GenerationOptions& options) : model_(model), options_(options) {
+  require(!options.speculate || model.has_mtp(), ErrorKind::kInput,
+          "speculation needs a multi-token prediction module; this model has none (num_nextn_predict_layers is 0)");
+}
+
+void Generator::check(std::span<const GenerationRequest> requests) const {
+  const int64_t vocabulary = model_.config().vocab_size, context = model_.config().max_position_embeddings;
+  for (const GenerationRequest& request : requests) {
+    check_sampling(request.sampling);
+    require(!request.prompt.empty(), ErrorKind::kInput, "prompt: expected at least one token, got none");
+    require(request.max_new_tokens >= 0 && request.samples >= 1, ErrorKind::kInput,
+            "max_new_tokens, samples: expected at least 0 and 1, got {} and {}", request.max_new_tokens,
+            request.samples);
+    require(int64_t(request.prompt.size()) + request.max_new_tokens <= context, ErrorKind::kInput,
+            "prompt of {} tokens and {} new ones: the model's max_position_embeddings is {}", request.prompt.size(),
+            request.max_new_tokens, context);
+    for (int32_t id : request.prompt) {
+      require(id >= 0 && id < vocabulary, ErrorKind::kInput, "prompt: expected ids in 0 … {}, got {}", vocabulary - 1,
+              id);
+    }
+  }
+}
+
+void Generator::reserve_cache(std::span<const GenerationRequest> requests) {
+  int64_t capacity = 1, sequences = 0;
+  for (const GenerationRequest& request : requests) {
+    // One row more than the last position: a draft that is fed and refused.
+    capacity = std::max<int64_t>(capacity, int64_t(request.prompt.size()) + request.max_new_tokens + 1);
+    sequences += request.samples;
+  }
+  const int64_t slots = std::min(options_.slots, sequences);
+  if (cache_.capacity < capacity || cache_.slots < slots) {
+    cache_ = KvCache();
+    cache_ = model_.make_cache(slots, (capacity + 31) / 32 * 32);
+  }
+  free_slots_.clear();
+  for (int64_t slot = cache_.slots - 1; slot >= 0; slot--) free_slots_.push_back(int32_t(slot));
+}
+
+std::vector<Completion> Generator::generate(std::span<const GenerationRequest> requests, const OnToken& on_token) {
+  NoGrad off;
+  check(requests);
+  requests_ = requests;
+  on_token_ = &on_token;
+  reserve_cache(requests);
+  completions_.clear();
+  first_completion_.clear();
+  for (const GenerationRequest& request : requests) {
+    first_completion_.push_back(completions_.size());
+    completions_.resize(completions_.size() + size_t(request.samples));
+    for (size_t i = first_completion_.back(); i < completions_.size(); i++) {
+      completions_[i].ids.reserve(size_t(request.max_new_tokens));
+      completions_[i].logprobs.reserve(size_t(request.max_new_tokens));
+    }
+  }
+  sequences_.clear();
+  next_request_ = 0;
+  next_sample_ = 0;
+  for (;;) {
+    admit();
+    if (sequences_.empty()) break;
+    step();
+    retire();
+  }
+  return std::move(completions_);
+}
+
+// Gives free slots to waiting samples and runs their prompts.
+void Generator::admit() {
+  constexpr size_t kPrefillTokens = 8192;  // at a time
+  std::vector<size_t> leaders;             // the first sequence of each request that is admitted
+  size_t tokens = 0;
+  while (next_request_ < requests_.size() && !free_slots_.empty() && tokens < kPrefillTokens) {
+    const GenerationRequest& request = requests_[next_request_];
+    if (request.max_new_tokens == 0) {
+      next_request_++;
+      continue;
+    }
+    leaders.push_back(sequences_.size());
+    tokens += request.prompt.size();
+    while (next_sample_ < request.samples && !free_slots_.empty()) {
+      Sequence sequence;
+      sequence.request = next_request_;
+      sequence.sample = next_sample_++;
+      sequence.slot = free_slots_.back();
+      sequence.out = &completions_[first_completion_[next_request_] + size_t(sequence.sample)];
+      sequence.position = int32_t(request.prompt.size());
+      free_slots_.pop_back();
+      sequences_.push_back(sequence);
+    }
+    if (next_sample_ == request.samples) {
+      next_request_++;
+      next_sample_ = 0;
+    }
+  }
+  if (leaders.empty()) return;
+  prefill(leaders);
+  retire();
+  if (sequences_.empty()) admit();
+}
+
+void Generator::share_prompt(const Sequence& from, const Sequence& to, int64_t rows) {
+  Backend& backend = model_.backend();
+  for (const LayerCache& layer : cache_.layers) {
+    for (const Tensor& cache : {layer.latent, layer.keys, layer.values}) {
+      if (cache) backend.copy(cache[to.slot].slice(0, 0, rows), cache[from.slot].slice(0, 0, rows));
+    }
+  }
+}
+
+void Generator::prefill(std::span<const size_t> leaders) {
+  Backend& backend = model_.backend();
+  std::vector<int32_t> ids, lengths, slots, last_rows, next, kept_rows;
+  std::vector<Row> positions;
+  for (size_t leader : leaders) {
+    const std::vector<int32_t>& prompt = requests_[sequences_[leader].request].prompt;
+    for (size_t i = 0; i < prompt.size(); i++) {
+      positions.push_back({leader, int32_t(i)});
+      if (i + 1 < prompt.size()) {
+        kept_rows.push_back(int32_t(ids.size() + i));
+        next.push_back(prompt[i + 1]);
+      }
+    }
+    ids.insert(ids.end(), prompt.begin(), prompt.end());
+    lengths.push_back(int32_t(prompt.size()));
+    slots.push_back(sequences_[leader].slot);
+    last_rows.push_back(int32_t(ids.size()) - 1);
+  }
+  statistics_.prompt_tokens += int64_t(ids.size());
+  Pass pass;
+  pass.batch = make_batch(backend, ids, lengths, slots);
+  pass.cache = &cache_;
+  pass.record_routing = options_.record_routing;
+  const Tensor hidden = model_.hidden(pass).value();
+  const auto gather = [&](const std::vector<int32_t>& rows) {
+    Tensor y = Tensor::make(backend, hidden.dtype(), {int64_t(rows.size()), hidden.dim(1)});
+    backend.gather_rows(y, hidden, Tensor::from_host(backend, rows));
+    return y;
+  };
+  record_routing(pass, positions);
+  if (options_.speculate && !next.empty()) {
+    // All positions whose next token the prompt knows; the last one follows when it is drawn.
+    Pass ahead;
+    std::vector<int32_t> shorter;
+    std::vector<int32_t> shorter_slots;
+    for (size_t i = 0; i < lengths.size(); i++) {
+      if (lengths[i] == 1) continue;
+      shorter.push_back(lengths[i] - 1);
+      shorter_slots.push_back(slots[i]);
+    }
+    ahead.batch = make_batch(backend, next, shorter, shorter_slots);
+    ahead.cache = &cache_;
+    model_.mtp_hidden(gather(kept_rows), ahead.batch.ids, ahead);
+  }
+  rows_.clear();
+  row_index_.clear();
+  for (size_t i = 0; i < leaders.size(); i++) {
+    const size_t leader = leaders[i], end = i + 1 < leaders.size() ? leaders[i + 1] : sequences_.size();
+    for (size_t s = leader; s < end; s++) {
+      if (s > leader) {
+        share_prompt(sequences_[leader], sequences_[s], lengths[i]);
+        sequences_[s].out->experts = sequences_[leader].out->experts;
+      }
+      rows_.push_back({s, lengths[i] - 1});
+      row_index_.push_back(last_rows[i]);
+    }
+  }
+  const Tensor last = gather(row_index_);
+  draw(model_.logits(last).value(), rows_);
+  if (options_.speculate) make_drafts(last);
+}
+
+void Generator::step() {
+  Backend& backend = model_.backend();
+  rows_.clear();
+  ids_.clear();
+  positions_.clear();
+  slots_.clear();
+  for (size_t s = 0; s < sequences_.size(); s++) {
+    const Sequence& sequence = sequences_[s];
+    const auto feed = [&](int32_t id, int32_t position) {
+      rows_.push_back({s, position});
+      ids_.push_back(id);
+      positions_.push_back(position);
+      slots_.push_back(sequence.slot);
+    };
+    feed(sequence.out->ids.back(), sequence.position);
+    if (sequence.draft >= 0) feed(sequence.draft, sequence.position + 1);
+  }
+  statistics_.steps++;
+  Pass pass;
+  pass.batch = make_step(backend, ids_, positions_, slots_);
+  pass.cache = &cache_;
+  pass.decode = true;
+  pass.record_routing = options_.record_routing;
+  const Tensor hidden = model_.hidden(pass).value();
+  draw(model_.logits(hidden).value(), rows_);
+  record_routing(pass, kept_);
+  if (options_.speculate) make_drafts(hidden);
+}
+
+void Generator::read_logits(const Tensor& logits) {
+  Backend& backend = model_.backend();
+  Tensor single = logits;
+  if (logits.dtype() != DType::kF32) {
+    single = Tensor::make(backend, DType::kF32, logits.shape());
+    backend.copy(single, logits);
+  }
+  host_logits_.resize(size_t(single.count()));
+  backend.copy_to_host(host_logits_.data(), single.raw(), single.bytes());
+}
+
+void Generator::draw(const Tensor& logits, std::span<const Row> rows) {
+  Backend& backend = model_.backend();
+  const size_t vocabulary = size_t(logits.dim(1));
+  read_logits(logits);
+  chosen_.assign(rows.size(), -1);
+  kept_.clear();
+  kept_row_.clear();
+  for (size_t r = 0; r < rows.size(); r++) {
+    Sequence& sequence = sequences_[rows[r].sequence];
+    const bool after_draft = r > 0 && rows[r - 1].sequence == rows[r].sequence;
+    if (after_draft) {
+      statistics_.drafts++;
+      if (!sequence.running || chosen_[r - 1] != sequence.draft) continue;
+      statistics_.accepted++;
+    }
+    const GenerationRequest& request = requests_[sequence.request];
+    std::vector<int32_t>& ids = sequence.out->ids;
+    if (request.sampling.repetition_penalty != 1) {
+      history_.assign(request.prompt.begin(), request.prompt.end());
+      history_.insert(history_.end(), ids.begin(), ids.end());
+    }
+    const int32_t id = sampler_.sample({host_logits_.data() + r * vocabulary, vocabulary}, request.sampling, history_,
+                                       uint64_t(sequence.sample), ids.size());
+    chosen_[r] = id;
+    kept_.push_back(rows[r]);
+    kept_row_.push_back(r);
+    ids.push_back(id);
+    sequence.position = rows[r].position + 1;
+    statistics_.new_tokens++;
+    const bool stop = std::find(request.stop_ids.begin(), request.stop_ids.end(), id) != request.stop_ids.end();
+    const bool refused = *on_token_ && !(*on_token_)(sequence.request, sequence.sample, id);
+    sequence.out->stopped = stop;
+    if (stop || refused || int32_t(ids.size()) >= request.max_new_tokens) sequence.running = false;
+  }
+  // The model's own log-probabilities, by the kernel that training uses.
+  const int64_t count = int64_t(rows.size());
+  Tensor logprobs = Tensor::make(backend, logits.dtype(), {count}),
+         lse = Tensor::make(backend, logits.dtype(), {count});
+  backend.logprobs_forward(logprobs, lse, Tensor(), logits, Tensor::from_host<int32_t>(backend, chosen_, {count}));
+  Tensor single = logprobs;
+  if (logprobs.dtype() != DType::kF32) {
+    single = Tensor::make(backend, DType::kF32, {count});
+    backend.copy(single, logprobs);
+  }
+  host_logprobs_.resize(rows.size());
+  backend.copy_to_host(host_logprobs_.data(), single.raw(), single.bytes());
+  for (size_t i = 0; i < kept_.size(); i++)
+    sequences_[kept_[i].sequence].out->logprobs.push_back(host_logprobs_[kept_row_[i]]);
+}
+
+// Appends the experts of fed tokens to their sequences. rows: those of the pass that count, a subset in its order.
+void Generator::record_routing(const Pass& pass, std::span<const Row> rows) {
+  if (!options_.record_routing || pass.routings.empty()) return;
+  const size_t mixtures = pass.routings.size(), k = size_t(pass.routings[0].dim(1)),
+               tokens = size_t(pass.routings[0].dim(0));
+  experts_.resize(mixtures * tokens * k);
+  for (size_t m = 0; m < mixtures; m++) {
+    model_.backend().copy_to_host(experts_.data() + m * tokens * k, pass.routings[m].raw(), pass.routings[m].bytes());
+  }
+  const bool all = rows.size() == tokens;
+  for (size_t i = 0; i < rows.size(); i++) {
+    const size_t row = all ? i : kept_row_[i];
+    std::vector<int32_t>& out = sequences_[rows[i].sequence].out->experts;
+    for (size_t m = 0; m < mixtures; m++) {
+      const int32_t* from = experts_.data() + (m * tokens + row) * k;
+      out.insert(out.end(), from, from + k);
+    }
+  }
+}
+
+// Runs the multi-token prediction module on every token that was kept: its state and the token drawn after it give the
+// draft of the one after that. hidden: the batch that kept_ indexes.
+void Generator::make_drafts(const Tensor& hidden) {
+  if (kept_.empty()) return;
+  Backend& backend = model_.backend();
+  ids_.clear();
+  positions_.clear();
+  slots_.clear();
+  next_.clear();
+  for (size_t i = 0; i < kept_.size(); i++) {
+    ids_.push_back(int32_t(kept_row_[i]));
+    next_.push_back(chosen_[kept_row_[i]]);
+    positions_.push_back(kept_[i].position);
+    slots_.push_back(sequences_[kept_[i].sequence].slot);
+  }
+  Pass pass;
+  pass.batch = make_step(backend, next_, positions_, slots_);
+  pass.cache = &cache_;
+  pass.decode = true;
+  Tensor states = Tensor::make(backend, hidden.dtype(), {int64_t(kept_.size()), hidden.dim(1)});
+  backend.gather_rows(states, hidden, Tensor::from_host(backend, ids_));
+  const Tensor logits = model_.logits(model_.mtp_hidden(states, pass.batch.ids, pass)).value();
+  const size_t vocabulary = size_t(logits.dim(1));
+  read_logits(logits);
+  for (size_t i = 0; i < kept_.size(); i++) {
+    Sequence& sequence = sequences_[kept_[i].sequence];
+    const float* row = host_logits_.data() + i * vocabulary;
+    // The last of a sequence's rows wins. No draft where only one token is left to make.
+    const bool room = int32_t(sequence.out->ids.size()) + 1 < requests_[sequence.request].max_new_tokens;
+    sequence.draft = room ? int32_t(std::max_element(row, row + vocabulary) - row) : -1;
+  }
+}
+
+void Generator::retire() {
+  for (const Sequence& sequence : sequences_) {
+    if (!sequence.running) free_slots_.push_back(sequence.slot);
+  }
+  std::erase_if(sequences_, [](const Sequence& sequence) { return !sequence.running; });
+}
+
+}  // namespace tenth

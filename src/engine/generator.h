@@ -1,0 +1,104 @@
+// Generation for a batch of many sequences: prompts are prefilled once and shared by their samples, then all running
+// sequences advance together, one token a step (two with an accepted draft); a finished one's slot goes to the next.
+// What a sequence gets depends on its prompt, parameters and seed only, never on what runs beside it.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "engine/sampler.h"
+#include "nn/transformer.h"
+
+namespace tenth {
+
+struct GenerationRequest {
+  std::vector<int32_t> prompt;  // at least one id
+  SamplingParams sampling;
+  int32_t max_new_tokens = 128;
+  std::vector<int32_t> stop_ids;  // generation ends with one of these, which is kept as the last id
+  int32_t samples = 1;
+};
+
+struct Completion {
+  std::vector<int32_t> ids;
+  std::vector<float> logprobs;  // of each id under the model itself: temperature 1, nothing filtered
+  bool stopped = false;         // by a stop id; false: cut at max_new_tokens
+  // With record_routing: the experts of every token that was fed (the prompt, then all ids but the last), by position,
+  // mixture and choice: (prompt + ids - 1) x mixtures x K.
+  std::vector<int32_t> experts;
+};
+
+struct GenerationOptions {
+  int64_t slots = 256;  // sequences that run together
+  bool record_routing = false;
+  bool speculate = false;  // draft with the multi-token prediction module; the output is the same
+};
+
+struct GenerationStatistics {
+  int64_t prompt_tokens = 0, new_tokens = 0, steps = 0, drafts = 0, accepted = 0;
+};
+
+class Generator {
+ public:
+  Generator(Transformer& model, const GenerationOptions& options);
+
+  // Completions in the order of requests, the samples of a request together. on_token(request, sample, id) sees tokens
+  // as they come and may return false to end that sequence. Throws kInput for an empty prompt, ids out of range, or a
+  // request longer than the model's context.
+  using OnToken = std::function<bool(size_t request, int32_t sample, int32_t id)>;
+  std::vector<Completion> generate(std::span<const GenerationRequest> requests, const OnToken& on_token = {});
+
+  const GenerationStatistics& statistics() const { return statistics_; }
+
+ private:
+  struct Sequence {
+    size_t request = 0;
+    int32_t sample = 0, slot = 0;
+    Completion* out = nullptr;
+    int32_t position = 0;  // of the token to feed next: out->ids.back()
+    int32_t draft = -1;    // a guess for the token after it
+    bool running = true;
+  };
+  struct Row {  // of a batch: whose it is and where it stands
+    size_t sequence;
+    int32_t position;
+  };
+
+  void check(std::span<const GenerationRequest> requests) const;
+  void reserve_cache(std::span<const GenerationRequest> requests);
+  void admit();
+  void prefill(std::span<const size_t> leaders);
+  void share_prompt(const Sequence& from, const Sequence& to, int64_t rows);
+  void step();
+  // Draws the next token of each row's sequence from logits (M, V). Where a sequence has two rows, the second stands
+  // for the draft and counts only if the first drew just that. kept_: the rows that counted.
+  void draw(const Tensor& logits, std::span<const Row> rows);
+  void read_logits(const Tensor& logits);  // to host_logits_
+  void record_routing(const Pass& pass, std::span<const Row> rows);
+  void make_drafts(const Tensor& hidden);
+  void retire();
+
+  Transformer& model_;
+  GenerationOptions options_;
+  GenerationStatistics statistics_;
+  KvCache cache_;
+  Sampler sampler_;
+  std::span<const GenerationRequest> requests_;
+  const OnToken* on_token_ = nullptr;
+  std::vector<Completion> completions_;
+  std::vector<size_t> first_completion_;  // of each request
+  size_t next_request_ = 0;
+  int32_t next_sample_ = 0;
+  std::vector<Sequence> sequences_;
+  std::vector<int32_t> free_slots_;
+  // Scratch that is kept from step to step, so that decoding asks for no memory.
+  std::vector<int32_t> ids_, positions_, slots_, chosen_, row_index_, next_;
+  std::vector<int32_t> experts_;
+  std::vector<float> host_logits_, host_logprobs_;
+  std::vector<int32_t> history_;
+  std::vector<Row> rows_, kept_;
+  std::vector<size_t> kept_row_;  // row in the batch of each kept_
+};
+
+}  // namespace tenth
