@@ -1,0 +1,289 @@
+// Attention over sequences and over the cache.
+#include "backend/parity.h"
+
+namespace tenth::testing {
+namespace {
+
+struct Form {
+  int64_t heads, key_heads, nope, rope, value;
+};
+const Form kForms[] = {{1, 1, 1, 0, 1},   {4, 4, 16, 0, 16}, {4, 2, 33, 0, 33}, {3, 1, 8, 0, 8},
+                       {4, 4, 16, 8, 16}, {2, 2, 24, 9, 40}, {6, 2, 64, 0, 64}, {2, 2, 128, 64, 128}};
+const std::vector<std::vector<int32_t>> kSegments = {{0, 1}, {0, 0}, {0, 0, 5, 5, 6, 23, 23}, {0, 70}, {0, 3, 67, 132}};
+
+std::string text_of(const Form& f) {
+  return "H " + std::to_string(f.heads) + "/" + std::to_string(f.key_heads) + " d " + std::to_string(f.nope) + "+" +
+         std::to_string(f.rope) + " -> " + std::to_string(f.value);
+}
+
+// Scores and probabilities may pass through bfloat16 where the inputs are bfloat16.
+Tolerance tolerance_of(DType dtype) { return dtype == DType::kBF16 ? Tolerance{0x1p-7, 0x1p-7} : Tolerance{-1, 4e-6}; }
+
+AttentionArgs make_args(Trial& t, DType dtype, const Form& f, const std::vector<int32_t>& segments, double size = 1) {
+  const int64_t n = segments.back();
+  // Keys and values of MLA are two halves of one tensor.
+  Tensor kv = t.in(dtype, {n, f.key_heads, f.nope + f.value}, size);
+  AttentionArgs args;
+  args.q = t.dense(dtype, {n, f.heads, f.nope + f.rope}, size);
+  args.k = kv.slice(2, 0, f.nope);
+  args.v = kv.slice(2, f.nope, f.nope + f.value);
+  if (f.rope) args.k_rope = t.in(dtype, {n, f.rope}, size);
+  args.segments = t.ints(segments);
+  args.scale = 1 / std::sqrt(double(f.nope + f.rope));
+  return args;
+}
+
+template <class Body>
+void each_case(const Body& body) {
+  for (DType dtype : kTypes)
+    for (Layout layout : {Layout::kAligned, Layout::kRowsApart})
+      for (const Form& form : kForms)
+        for (const auto& segments : kSegments) {
+          if (form.nope == 128 && segments.back() > 70) continue;  // the reference is slow
+          SCOPED_TRACE(text_of(dtype, layout) + " " + text_of(form) + " N " + std::to_string(segments.back()));
+          body(dtype, layout, form, segments);
+          if (::testing::Test::HasFailure()) return;
+        }
+}
+
+TEST(ParityAttention, Forward) {
+  each_case([](DType dtype, Layout layout, const Form& f, const std::vector<int32_t>& segments) {
+    check_parity(
+        [&](Trial& t) {
+          AttentionArgs args = make_args(t, dtype, f, segments);
+          Tensor out = t.dense_out(dtype, {segments.back(), f.heads, f.value});
+          Tensor lse = t.dense_out(DType::kF32, {segments.back(), f.heads});
+          t.backend.attention_forward(out, lse, args);
+          t.result("out", out, tolerance_of(dtype));
+          t.result("lse", lse, dtype == DType::kBF16 ? Tolerance{1e-3, 1e-3} : Tolerance{});
+        },
+        layout);
+  });
+}
+
+TEST(ParityAttention, Backward) {
+  each_case([](DType dtype, Layout layout, const Form& f, const std::vector<int32_t>& segments) {
+    const int64_t n = segments.back();
+    // out and lse come from the reference, so that both backends start from the same numbers.
+    Values out_values, lse_values;
+    check_parity(
+        [&](Trial& t) {
+          AttentionArgs args = make_args(t, dtype, f, segments);
+          Tensor out = t.dense_out(dtype, {n, f.heads, f.value}), lse = t.dense_out(DType::kF32, {n, f.heads});
+          if (t.oracle()) {
+            t.backend.attention_forward(out, lse, args);
+            out_values = values_of(out), lse_values = values_of(lse);
+          } else {
+            set_values(out, out_values), set_values(lse, lse_values);
+          }
+          Tensor dout = t.dense(dtype, {n, f.heads, f.value}), dq = t.dense_out(dtype, args.q.shape());
+          Tensor dkv = t.out(dtype, {n, f.key_heads, f.nope + f.value});
+          Tensor dk = dkv.slice(2, 0, f.nope), dv = dkv.slice(2, f.nope, f.nope + f.value);
+          Tensor dk_rope = f.rope ? t.out(dtype, {n, f.rope}) : Tensor();
+          t.backend.attention_backward(dq, dk, dk_rope, dv, dout, out, lse, args);
+          t.result("dq", dq, tolerance_of(dtype));
+          t.result("dk", dk, tolerance_of(dtype));
+          t.result("dv", dv, tolerance_of(dtype));
+          if (f.rope) t.result("dk_rope", dk_rope, tolerance_of(dtype));
+        },
+        layout);
+  });
+}
+
+// Scores of hundreds: no overflow, and one key takes all.
+TEST(ParityAttention, LargeScores) {
+  check_parity([](Trial& t) {
+    const Form f{2, 2, 16, 0, 8};
+    AttentionArgs args = make_args(t, DType::kF32, f, {0, 40}, 30);
+    Tensor out = t.dense_out(DType::kF32, {40, 2, 8}), lse = t.dense_out(DType::kF32, {40, 2});
+    t.backend.attention_forward(out, lse, args);
+    t.result("out", out, {1e-3, 1e-3});
+    t.result("lse", lse, {1e-5, 1e-6});
+  });
+}
+
+// A sequence has the same bits alone as among others, and a token the same bits whatever comes after it.
+TEST(ParityAttention, SequencesAloneAndPrefixes) {
+  for (DType dtype : kTypes)
+    for (const Form& f : kForms) {
+      SCOPED_TRACE(std::string(name_of(dtype)) + " " + text_of(f));
+      const std::vector<int32_t> segments = {0, 3, 3, 74, 75, 110};
+      Trial t(subject(), Layout::kAligned, 7);
+      AttentionArgs args = make_args(t, dtype, f, segments);
+      auto run = [&](int64_t begin, int64_t end, const std::vector<int32_t>& bounds) {
+        AttentionArgs part = args;
+        part.q = args.q.slice(0, begin, end);
+        part.k = args.k.slice(0, begin, end);
+        part.v = args.v.slice(0, begin, end);
+        if (f.rope) part.k_rope = args.k_rope.slice(0, begin, end);
+        part.segments = t.ints(bounds);
+        Tensor out = t.dense_out(dtype, {end - begin, f.heads, f.value}),
+               lse = t.dense_out(DType::kF32, {end - begin, f.heads});
+        t.backend.attention_forward(out, lse, part);
+        return values_of(out);
+      };
+      const Values whole = run(0, 110, segments);
+      const int64_t width = f.heads * f.value;
+      auto check = [&](int32_t begin, int32_t end) {
+        expect_same_bits(run(begin, end, {0, end - begin}),
+                         Values(whole.begin() + begin * width, whole.begin() + end * width),
+                         "tokens [" + std::to_string(begin) + ", " + std::to_string(end) + ")");
+      };
+      for (size_t s = 0; s + 1 < segments.size(); s++) check(segments[s], segments[s + 1]);
+      for (int32_t length : {1, 2, 7, 16, 33, 64, 65, 70}) check(3, 3 + length);
+      if (HasFailure()) return;
+    }
+}
+
+// Later tokens that are NaN do not reach earlier ones.
+TEST(ParityAttention, NaNStaysInTheFuture) {
+  for (DType dtype : kTypes) {
+    Trial t(subject(), Layout::kAligned, 8);
+    const Form f{2, 1, 16, 0, 16};
+    AttentionArgs args = make_args(t, dtype, f, {0, 37, 80});
+    for (const Tensor& x : {args.k, args.v}) write(x, offset_of(x, 20 * 16 + 3), kNaN);
+    Tensor out = t.dense_out(dtype, {80, 2, 16}), lse = t.dense_out(DType::kF32, {80, 2});
+    t.backend.attention_forward(out, lse, args);
+    const Values got = values_of(out);
+    for (size_t i = 0; i < got.size(); i++) {
+      const size_t token = i / 32;
+      if (token >= 20 && token < 37) continue;
+      EXPECT_TRUE(std::isfinite(got[i])) << "token " << token;
+    }
+    EXPECT_TRUE(std::isnan(got[36 * 32 + 3]));
+  }
+}
+
+TEST(ParityCache, Store) {
+  for (DType dtype : kTypes)
+    for (Layout layout : kLayouts)
+      check_parity(
+          [&](Trial& t) {
+            Tensor cache = t.dense(dtype, {3, 6, 40}), rows = t.in(dtype, {4, 33});
+            t.backend.cache_store(cache, rows, 5, {t.ints({2, 0, 2, 1}), t.ints({5, 0, 4, 3})});
+            t.backend.cache_store(cache, t.in(dtype, {0, 33}), 5, {t.ints({}), t.ints({})});
+            t.result("cache", cache, {0, 0});
+          },
+          layout);
+}
+
+struct CacheCase {
+  std::vector<int32_t> slots, positions;
+};
+const CacheCase kPlaces[] = {{{}, {}},
+                             {{1}, {0}},
+                             {{2, 0, 1, 3}, {0, 15, 16, 89}},
+                             {{0, 0, 0, 1, 1, 2}, {30, 31, 32, 63, 64, 5}},
+                             {{0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1},
+                              {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 17, 33, 65, 80, 81, 82, 83, 84}}};
+
+template <class Body>
+void each_cache_case(const Body& body) {
+  for (DType dtype : kTypes)
+    for (Layout layout : {Layout::kAligned, Layout::kRowsApart})
+      for (const CacheCase& places : kPlaces)
+        for (auto [heads, key_heads, width, value] : {std::array<int64_t, 4>{1, 1, 1, 1},
+                                                      {4, 2, 33, 33},
+                                                      {4, 4, 64, 64},
+                                                      {8, 1, 40, 32},
+                                                      {3, 1, 72, 64},
+                                                      {16, 1, 576, 512}}) {
+          if (width == 576 && layout == Layout::kRowsApart) continue;
+          SCOPED_TRACE(text_of(dtype, layout) + " H " + std::to_string(heads) + "/" + std::to_string(key_heads) +
+                       " d " + std::to_string(width) + " N " + std::to_string(places.slots.size()));
+          body(dtype, layout, places, std::array<int64_t, 4>{heads, key_heads, width, value});
+          if (::testing::Test::HasFailure()) return;
+        }
+}
+
+struct Cache {
+  Tensor k, v;
+};
+
+// Rows that no token has stored yet are NaN: they must not be read. One key head: values are the first part of the
+// keys.
+Cache make_cache(Trial& t, DType dtype, const CacheCase& places, const std::array<int64_t, 4>& form) {
+  const auto [heads, key_heads, width, value] = form;
+  Cache cache;
+  cache.k = t.dense(dtype, {4, 90, key_heads, width});
+  cache.v = key_heads == 1 ? cache.k.slice(3, 0, value) : t.dense(dtype, {4, 90, key_heads, value});
+  for (int64_t slot = 0; slot < 4; slot++) {
+    int64_t used = 0;
+    for (size_t n = 0; n < places.slots.size(); n++)
+      if (places.slots[n] == slot) used = std::max<int64_t>(used, places.positions[n] + 1);
+    for (const Tensor& part : {cache.k, cache.v}) {
+      Tensor unused = part[slot].slice(0, used, 90);
+      set_values(unused, Values(size_t(unused.count()), kNaN));
+    }
+  }
+  return cache;
+}
+
+TEST(ParityCache, Attention) {
+  each_cache_case([](DType dtype, Layout layout, const CacheCase& places, const std::array<int64_t, 4>& form) {
+    check_parity(
+        [&](Trial& t) {
+          Cache cache = make_cache(t, dtype, places, form);
+          const int64_t n = int64_t(places.slots.size());
+          Tensor q = t.in(dtype, {n, form[0], form[2]}), out = t.dense_out(dtype, {n, form[0], form[3]});
+          t.backend.cached_attention(out, q, cache.k, cache.v, {t.ints(places.slots), t.ints(places.positions)},
+                                     1 / std::sqrt(double(form[2])));
+          t.result("out", out, tolerance_of(dtype));
+        },
+        layout);
+  });
+}
+
+TEST(ParityCache, TokensAlone) {
+  each_cache_case([](DType dtype, Layout layout, const CacheCase& places, const std::array<int64_t, 4>& form) {
+    if (layout != Layout::kAligned || places.slots.empty()) return;
+    Trial t(subject(), layout, 9);
+    Cache cache = make_cache(t, dtype, places, form);
+    const int64_t n = int64_t(places.slots.size());
+    Tensor q = t.in(dtype, {n, form[0], form[2]});
+    check_rows_alone(n, [&](int64_t begin, int64_t end) {
+      CachePlaces part{t.ints({places.slots.begin() + begin, places.slots.begin() + end}),
+                       t.ints({places.positions.begin() + begin, places.positions.begin() + end})};
+      Tensor out = t.dense_out(dtype, {end - begin, form[0], form[3]});
+      t.backend.cached_attention(out, q.slice(0, begin, end), cache.k, cache.v, part, 0.2);
+      return values_of(out);
+    });
+  });
+}
+
+TEST(ParityCache, Absorption) {
+  for (DType dtype : kTypes)
+    for (Layout layout : kLayouts)
+      for (auto [n, heads, nope, value, latent] : {std::array<int64_t, 5>{0, 2, 4, 4, 8},
+                                                   {1, 1, 1, 1, 1},
+                                                   {3, 2, 16, 16, 32},
+                                                   {7, 3, 17, 9, 33},
+                                                   {33, 4, 32, 24, 64}}) {
+        SCOPED_TRACE(text_of(dtype, layout) + " N " + std::to_string(n) + " H " + std::to_string(heads));
+        check_parity(
+            [&](Trial& t) {
+              Tensor w = t.dense(dtype, {heads, nope + value, latent}), q = t.in(dtype, {n, heads, nope + 3});
+              Tensor q_latent = t.in(dtype, {n, heads, latent + 5});  // beyond rk: left alone
+              t.backend.mla_absorb_query(q_latent, q.slice(2, 0, nope), w);
+              t.result("q_latent", q_latent);
+              Tensor mixed = t.dense(dtype, {n, heads, latent}), out = t.dense_out(dtype, {n, heads, value});
+              t.backend.mla_absorb_output(out, mixed, w);
+              t.result("out", out);
+            },
+            layout);
+        Trial t(subject(), layout, 10);
+        Tensor w = t.dense(dtype, {heads, nope + value, latent}), q = t.dense(dtype, {n, heads, nope});
+        if (n == 0) continue;
+        check_rows_alone(n, [&](int64_t begin, int64_t end) {
+          Tensor q_latent = t.dense_out(dtype, {end - begin, heads, latent});
+          Tensor out = t.dense_out(dtype, {end - begin, heads, value});
+          t.backend.mla_absorb_query(q_latent, q.slice(0, begin, end), w);
+          t.backend.mla_absorb_output(out, q_latent, w);
+          return values_of(out);
+        });
+        if (HasFailure()) return;
+      }
+}
+
+}  // namespace
+}  // namespace tenth::testing
