@@ -57,14 +57,14 @@ std::vector<Row> stage_rows(const RunSummary& summary) {
   return rows;
 }
 
-// First column to the left, numbers to the right.
-std::string markdown_table(const std::vector<Row>& rows) {
+// First column to the left, the others, where they are numbers, to the right.
+std::string markdown_table(const std::vector<Row>& rows, bool numbers = true) {
   std::string out;
   for (size_t r = 0; r < rows.size(); r++) {
     for (const std::string& cell : rows[r]) out += "| " + escape_markdown(cell) + " ";
     out += "|\n";
     if (r > 0) continue;
-    for (size_t c = 0; c < rows[r].size(); c++) out += c == 0 ? "|---" : "|---:";
+    for (size_t c = 0; c < rows[r].size(); c++) out += c > 0 && numbers ? "|---:" : "|---";
     out += "|\n";
   }
   return out;
@@ -254,9 +254,9 @@ std::string report_markdown(const RunSummary& summary, const std::vector<ReportC
   std::vector<Row> settings = {{"key", "value"}}, written = {{"path", "what"}};
   for (const auto& [key, value] : summary.settings) settings.push_back({key, value});
   for (const auto& [path, what] : summary.written) written.push_back({path, what});
-  if (written.size() > 1) out += "## Written\n\n" + markdown_table(written) + "\n";
+  if (written.size() > 1) out += "## Written\n\n" + markdown_table(written, false) + "\n";
   if (!summary.next_command.empty()) out += "Next:\n\n" + markdown_block(summary.next_command) + "\n";
-  if (settings.size() > 1) out += "## Settings\n\n" + markdown_table(settings);
+  if (settings.size() > 1) out += "## Settings\n\n" + markdown_table(settings, false);
   return out;
 }
 
@@ -273,7 +273,7 @@ std::string summary_json(const RunSummary& summary) {
   json["stages"] = OrderedJson::object();
   for (const StageSummary& stage : summary.stages) {
     OrderedJson& entry = json["stages"][stage.name];
-    entry = {{"steps", stage.steps}, {"seconds", stage.seconds}, {"tokens", stage.tokens}};
+    entry = {{"steps", stage.steps}, {"seconds", stage.seconds}, {"tokens", std::llround(stage.tokens)}};
     entry["tokens_per_second"] = stage.seconds > 0 ? OrderedJson(stage.tokens / stage.seconds) : OrderedJson();
     entry["peak_share"] = stage.peak_share ? OrderedJson(*stage.peak_share) : OrderedJson();
   }

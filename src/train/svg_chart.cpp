@@ -215,6 +215,7 @@ std::string line_chart_svg(const LineChart& chart) {
   if (xs.empty()) return out + label(kWidth / 2.0, kHeight / 2.0, "middle", "no data") + "</svg>\n";
   if (chart.percent) ys.add(0), ys.add(1);
   if (chart.from_zero) ys.add(0);
+  if (xs.low > 0 && xs.low < 0.1 * xs.high) xs.add(0);  // steps that begin at 1
 
   const Axis x = make_axis(xs.low, xs.high, kLeft, kWidth - kRight, false);
   const Axis y = make_axis(ys.low, ys.high, kHeight - kBottom, kTop, true);
