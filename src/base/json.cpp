@@ -9,6 +9,9 @@ namespace tenth {
 
 Json parse_json(std::string_view text, const std::string& where) {
   constexpr int kMaxDepth = 128;
+  // The parser takes a NUL for the end of its input and would leave what follows unread.
+  const size_t nul = text.find('\0');
+  require(nul == text.npos, ErrorKind::kInput, "{}: not valid JSON: a NUL byte at {}", where, nul);
   std::vector<std::set<std::string>> keys;  // of the objects that are open
   auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
     require(depth <= kMaxDepth, ErrorKind::kInput, "{}: expected nesting of at most {} levels", where, kMaxDepth);
@@ -16,7 +19,8 @@ Json parse_json(std::string_view text, const std::string& where) {
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key) {
       const auto& key = parsed.get_ref<const std::string&>();
-      require(keys.back().insert(key).second, ErrorKind::kInput, "{}: key \"{}\" stands twice in one object", where, key);
+      require(keys.back().insert(key).second, ErrorKind::kInput, "{}: key \"{}\" stands twice in one object", where,
+              key);
     }
     return true;
   };
