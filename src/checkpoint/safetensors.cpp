@@ -14,7 +14,7 @@ namespace {
 
 constexpr char kSingleFile[] = "model.safetensors";
 constexpr char kIndexFile[] = "model.safetensors.index.json";
-constexpr size_t kMaxIndex = size_t(32) << 20;  // V3's, with 91,991 tensors, has 9 MB
+constexpr size_t kMaxIndex = size_t(32) << 20;  // bytes: some 300,000 tensors
 
 using ByName = std::vector<const StoredTensor*>;
 
