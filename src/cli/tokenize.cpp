@@ -36,7 +36,8 @@ void for_each_line(std::istream& in, const Handle& handle) {
 }
 
 void write_line(std::ostream& out, const char* key, const Json& value) {
-  out << Json{{key, value}}.dump() << '\n';
+  // ASCII only: some readers of JSONL take U+2028 or U+0085 for the end of a line.
+  out << Json{{key, value}}.dump(-1, ' ', true) << '\n';
   require(out.good(), ErrorKind::kIo, "standard output: cannot write");
 }
 

@@ -112,8 +112,6 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) c
 
 int32_t Tokenizer::vocab_size() const { return parts_->vocabulary.size(); }
 
-bool Tokenizer::has_id(int64_t id) const { return parts_->vocabulary.holds(id); }
-
 std::optional<int32_t> Tokenizer::id_of(const std::string& token_text) const {
   return parts_->vocabulary.find(token_text);
 }

@@ -39,7 +39,6 @@ class Tokenizer {
   std::string decode(std::span<const int32_t> ids, bool skip_special) const;
 
   int32_t vocab_size() const;  // largest id + 1; a model's vocab_size may be larger, by padding
-  bool has_id(int64_t id) const;
   std::optional<int32_t> id_of(const std::string& token_text) const;
   const std::string& token_text(int32_t id) const;   // as in tokenizer.json, bytes in their alphabet
   const std::string& token_bytes(int32_t id) const;  // what the token adds to a decoded text

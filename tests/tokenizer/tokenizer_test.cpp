@@ -7,6 +7,7 @@
 #include "tiny.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/nfc.h"
+#include "tokenizer/pattern.h"
 #include "tokenizer/utf8.h"
 
 namespace tenth {
@@ -134,6 +135,28 @@ TEST(Tokenizer, IdsThatAreNoTokens) {
   for (int32_t id : {-1, 300, 401, INT32_MAX})
     EXPECT_EQ(error_of([&] { (void)tokenizer.decode(Ids{id}, false); }),
               fmt::format("input: ids: expected ids of tokens, 0 to 400, got {}", id));
+}
+
+size_t pieces(const char* pattern, const std::string& text) {
+  size_t count = 0;
+  Pattern(pattern, "m").isolate(text, [&](std::string_view) { count++; });
+  return count;
+}
+
+// As the tokenizers library cuts: \s is Unicode White_Space, with U+0085 and without U+180E, U+001C, U+200B.
+TEST(Pattern, WhiteSpace) {
+  for (const char* space : {"\u0085", "\u00A0", "\u2028", "\v", "\u3000", "\u1680"}) {
+    for (const char* pattern : {"\\s", "[\\s]", "[^\\S]"})
+      EXPECT_EQ(pieces(pattern, std::string("x") + space + "x"), 3u);
+    for (const char* pattern : {"\\S+", "[\\S]+", "[^\\s]+"})
+      EXPECT_EQ(pieces(pattern, std::string("xx") + space + "xx"), 3u);
+  }
+  for (const char* other : {"\u180E", "\x1C", "\x1F", "\u200B", "\uFEFF", "\u2060"}) {
+    for (const char* pattern : {"\\s", "[\\s]", "[^\\S]"})
+      EXPECT_EQ(pieces(pattern, std::string("x") + other + "x"), 1u);
+    for (const char* pattern : {"\\S+", "[\\S]+", "[^\\s]+", "[\\s\\S]+"})
+      EXPECT_EQ(pieces(pattern, std::string("x") + other + "x"), 1u);
+  }
 }
 
 // Against a search at each place.
