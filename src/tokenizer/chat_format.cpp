@@ -1,7 +1,5 @@
 #include "tokenizer/chat_format.h"
 
-#include <algorithm>
-
 #include "base/error.h"
 
 namespace tenth {
