@@ -14,8 +14,9 @@
 namespace tenth {
 namespace {
 
-// toml++ destroys nested tables by recursion: the limit on bytes keeps "[a.a.a.…]" within the stack.
 constexpr size_t kLongestRecipe = 64 << 10;
+// toml++ walks nested tables by recursion, and each dot of "[a.a.a.…]" nests one: this many stay far within the stack.
+constexpr int64_t kMostDots = 2000;
 constexpr std::string_view kTaskPrefix = "task.";
 
 const RecipeKey* find_key(const std::vector<RecipeKey>& keys, std::string_view name) {
@@ -149,6 +150,9 @@ Recipe Recipe::parse(std::string_view text, const std::string& where, const std:
                      const std::vector<RecipeKey>& keys) {
   require(text.size() <= kLongestRecipe, ErrorKind::kInput, "{}: expected a recipe of at most {} bytes, got {}", where,
           kLongestRecipe, text.size());
+  const int64_t dots = std::count(text.begin(), text.end(), '.');
+  require(dots <= kMostDots, ErrorKind::kInput, "{}: expected a recipe with at most {} dots, got {}", where, kMostDots,
+          dots);
   Recipe recipe;
   recipe.keys_ = &keys;
   const toml::table root = parse_toml(text, where);

@@ -33,8 +33,9 @@ const std::vector<RecipeKey>& recipe_keys();
 
 class Recipe {
  public:
-  // Reads a file of at most 64 KiB. Overrides are "section.key=value" strings (--set); they win, the last one most.
-  // Throws kInput with file:line (or --set), key, expected, got; for an unknown key with the nearest known one.
+  // Reads a file of at most 64 KiB and 2,000 dots. Overrides are "section.key=value" strings (--set); they win, the
+  // last one most. Throws kInput with file:line (or --set), key, expected, got; for an unknown key with the nearest
+  // known one.
   static Recipe load(const Path& path, const std::vector<std::string>& overrides = {});
   // The same from text; where stands for the file's name in errors. keys must outlive the recipe.
   static Recipe parse(std::string_view text, const std::string& where, const std::vector<std::string>& overrides = {},
