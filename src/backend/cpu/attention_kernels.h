@@ -1,12 +1,283 @@
-// Attention kernels, compiled once for each instruction set: include only from isa/*.cpp.
+// Causal attention in blocks of 64 keys (FlashAttention: arXiv 2205.14135, 2307.08691), compiled once for each
+// instruction set: include only from isa/*.cpp.
+//
+// Forward, for a group of up to 8 rows (queries of one head, or heads of one query) and each key block in order:
+//   S = scale Q K^T;  m' = max(m, rowmax S);  P = exp(S - m');  l = l exp(m - m') + rowsum P;  O = O exp(m - m') + P V
+// and at the end out = O / l, lse = m + ln l.
+// Backward, with P = exp(S - lse) made again and delta = rowsum(dO o O):
+//   dV += P^T dO;  dP = dO V^T;  dS = scale P o (dP - delta);  dQ += dS K;  dK += dS^T Q.
+//
+// Every product is "broadcasts of A times rows of B" (attention_tiles.h), so that an element is one chain of
+// multiply-adds over the inner index in order: its bits depend neither on the tile that computed it nor on the rows
+// that shared the tile. Key blocks are counted from the start of the sequence. Hence a token's result is the same in
+// training, prefill and decode wherever q, k and v are.
 #pragma once
 #include "backend/cpu/attention_table.h"
-#include "backend/cpu/vec.h"
+#include "backend/cpu/attention_tiles.h"
+#include "backend/cpu/lanes.h"
 
 namespace tenth::cpu::TENTH_ISA {
 namespace {
 
-constexpr AttentionKernels kAttentionKernels = {};
+constexpr int64_t kGroup = 8;
+
+// Parts of the scratch memory, each aligned to 64 bytes.
+struct Scratch {
+  float* next;
+  float* take(int64_t count) {
+    float* part = next;
+    next += (count + 15) / 16 * 16;
+    return part;
+  }
+};
+
+template <class T>
+void pack_keys_transposed(float* y, const AttentionSide<T>& t, int64_t first, int64_t rows) {
+  pack_transposed(y, kAttentionKeys, t.k + first * t.k_row, t.k_row, rows, t.dk);
+  if (t.dr > 0)
+    pack_transposed(y + t.dk * kAttentionKeys, kAttentionKeys, t.k_rope + first * t.k_rope_row, t.k_rope_row, rows,
+                    t.dr);
+}
+
+// --- forward ---------------------------------------------------------------------------------------------------------
+
+// Up to kGroup rows of the packed queries, each step apart, and how many keys of this block they see.
+struct AttendGroup {
+  int64_t row, step, count;
+  int64_t visible, visible_step;  // of the first row; from one row to the next
+};
+
+struct AttendState {
+  float *q, *o, *top, *sum;       // (rows, d), (rows, wide), (rows), (rows)
+  float *keys, *values, *scores;  // (d, 64), (64, wide), (kGroup, 64)
+  int64_t d, wide;                // wide: dv in whole vectors
+};
+
+// One row of scores becomes probabilities against the running maximum; shrink is exp(m - m').
+TENTH_INLINE void softmax_row(float* s, int64_t n, int64_t visible, float scale, float& top, float& total,
+                              float& shrink) {
+  const Vec nothing = broadcast(-__builtin_inff());
+  Vec most = nothing;
+  for (int64_t j = 0; j < n; j += kWidth) {
+    Vec x = load(s + j) * scale;
+    if (j + kWidth > visible) x = keep_first(x, int(visible - j), nothing);
+    most = max(most, x);
+    store(s + j, x);
+  }
+  const float old = top, now = fold_max(most);
+  top = now > old ? now : old;
+  const Vec shift = broadcast(top);
+  Vec added = zero();
+  for (int64_t j = 0; j < n; j += kWidth) {
+    const Vec p = exp(load(s + j) - shift);
+    added = added + p;
+    store(s + j, p);
+  }
+  shrink = old == top ? 1.0f : exp(broadcast(old - top))[0];
+  total = total * shrink + fold_sum(added);
+}
+
+void attend_group(const AttendState& a, const AttendGroup& g, const float* values, int64_t ldv, float scale,
+                  int64_t keys, bool first_block) {
+  const int64_t seen = least(keys, g.visible + (g.count - 1) * g.visible_step), n = whole_vectors(seen);
+  float* o = a.o + g.row * a.wide;
+  multiply<false>(a.scores, kAttentionKeys, a.q + g.row * a.d, g.step * a.d, a.keys, kAttentionKeys, g.count, n, a.d,
+                  false);
+  for (int64_t r = 0; r < g.count; r++) {
+    const int64_t row = g.row + r * g.step;
+    float shrink;
+    softmax_row(a.scores + r * kAttentionKeys, n, least(seen, g.visible + r * g.visible_step), scale, a.top[row],
+                a.sum[row], shrink);
+    if (first_block || shrink == 1) continue;
+    float* old = o + r * g.step * a.wide;
+    for (int64_t j = 0; j < a.wide; j += kWidth) store(old + j, load(old + j) * shrink);
+  }
+  multiply<false>(o, g.step * a.wide, a.scores, kAttentionKeys, values, ldv, g.count, a.wide, seen, !first_block);
+}
+
+// All groups of the task against the key block that starts at `first`. No group straddles the start of a block, so
+// that each of its rows sees at least one of the block's keys.
+template <class T>
+void attend_block(const AttendTask<T>& t, const AttendState& a, const float* values, int64_t ldv, int64_t first,
+                  int64_t keys) {
+  const float scale = t.side.scale;
+  if (t.queries < kGroup && t.heads > t.queries) {  // few queries: groups of heads, which see the same keys
+    for (int64_t i = 0; i < t.queries; i++) {
+      const int64_t visible = t.first + i + 1 - first;
+      if (visible <= 0) continue;
+      for (int64_t h = 0; h < t.heads; h += kGroup)
+        attend_group(a, {h * t.queries + i, t.queries, least(kGroup, t.heads - h), visible, 0}, values, ldv, scale,
+                     keys, first == 0);
+    }
+    return;
+  }
+  for (int64_t h = 0; h < t.heads; h++)
+    for (int64_t i = 0, next; i < t.queries; i = next) {
+      next = least(t.queries, i + kGroup - (t.first + i) % kGroup);
+      const int64_t visible = t.first + i + 1 - first;
+      if (visible > 0)
+        attend_group(a, {h * t.queries + i, 1, next - i, visible, 1}, values, ldv, scale, keys, first == 0);
+    }
+}
+
+template <class T>
+void attend(const AttendTask<T>& t, float* memory) {
+  const AttentionSide<T>& side = t.side;
+  const int64_t rows = t.heads * t.queries;
+  Scratch scratch = {memory};
+  AttendState a;
+  a.d = side.dk + side.dr;
+  a.wide = whole_vectors(side.dv);
+  a.keys = scratch.take(a.d * kAttentionKeys);
+  a.values = scratch.take(kAttentionKeys * a.wide);
+  a.scores = scratch.take(kGroup * kAttentionKeys);
+  a.q = scratch.take(rows * a.d + kWidth);  // a row's zeros fall on the start of the next row, which comes after
+  a.o = scratch.take(rows * a.wide);
+  a.top = scratch.take(rows);
+  a.sum = scratch.take(rows);
+  for (int64_t h = 0; h < t.heads; h++)
+    pack_rows(a.q + h * t.queries * a.d, a.d, t.q + h * t.q_head, t.q_row, t.queries, a.d);
+  for (int64_t r = 0; r < rows; r++) {
+    a.top[r] = -__builtin_inff();
+    a.sum[r] = 0;
+  }
+  const int64_t last = t.first + t.queries;
+  for (int64_t first = 0; first < last; first += kAttentionKeys) {
+    const int64_t keys = least(kAttentionKeys, last - first);
+    pack_keys_transposed(a.keys, side, first, keys);
+    const T* v = side.v + first * side.v_row;
+    if constexpr (sizeof(T) == sizeof(float)) {
+      if (a.wide == side.dv) {
+        attend_block(t, a, v, side.v_row, first, keys);
+        continue;
+      }
+    }
+    pack_rows(a.values, a.wide, v, side.v_row, keys, side.dv);
+    attend_block(t, a, a.values, a.wide, first, keys);
+  }
+  for (int64_t h = 0; h < t.heads; h++)
+    for (int64_t i = 0; i < t.queries; i++) {
+      const int64_t r = h * t.queries + i;
+      unpack_row(t.out + i * t.out_row + h * t.out_head, a.o + r * a.wide, side.dv, 1 / a.sum[r]);
+      if (t.lse) t.lse[i * t.lse_row + h] = a.top[r] + __builtin_logf(a.sum[r]);
+    }
+}
+
+// --- backward --------------------------------------------------------------------------------------------------------
+
+struct AttendGradState {
+  float *dq, *dk, *dv, *delta;          // of the sequence: (length, wide_k) twice, (length, wide_v), (length)
+  float *keys_t, *values_t, *keys;      // of a key block: (d, 64), (dv, 64), (64, wide_k)
+  float *q, *dout, *p, *ds;             // of a query block: (64, wide_k), (64, wide_v), (64, 64) twice
+  int64_t d, dv_width, wide_k, wide_v;  // wide: in whole vectors
+};
+
+// P and dS of `rows` queries against `keys` keys, the first query standing `ahead` places after the first key.
+void attend_probabilities(const AttendGradState& a, const float* lse, int64_t lse_row, const float* delta, int64_t rows,
+                          int64_t keys, int64_t ahead, float scale) {
+  for (int64_t i = 0; i < rows; i += kGroup) {
+    const int64_t count = least(kGroup, rows - i), n = whole_vectors(least(keys, ahead + i + count));
+    float *p = a.p + i * kAttentionKeys, *ds = a.ds + i * kAttentionKeys;
+    multiply<false>(p, kAttentionKeys, a.q + i * a.wide_k, a.wide_k, a.keys_t, kAttentionKeys, count, n, a.d, false);
+    multiply<false>(ds, kAttentionKeys, a.dout + i * a.wide_v, a.wide_v, a.values_t, kAttentionKeys, count, n,
+                    a.dv_width, false);
+    for (int64_t r = 0; r < count; r++, p += kAttentionKeys, ds += kAttentionKeys) {
+      const Vec shift = broadcast(lse[(i + r) * lse_row]), middle = broadcast(delta[i + r]);
+      const int64_t visible = least(keys, ahead + i + r + 1);
+      for (int64_t j = 0; j < n; j += kWidth) {
+        Vec x = exp(load(p + j) * scale - shift), g = (load(ds + j) - middle) * scale;
+        if (j + kWidth > visible) {  // both, for 0 times infinity would be NaN
+          x = keep_first(x, int(visible - j), zero());
+          g = keep_first(g, int(visible - j), zero());
+        }
+        store(p + j, x);
+        store(ds + j, x * g);
+      }
+    }
+  }
+}
+
+template <class T>
+void pack_key_block(const AttendGradState& a, const AttentionSide<T>& side, int64_t first, int64_t keys) {
+  pack_keys_transposed(a.keys_t, side, first, keys);
+  pack_transposed(a.values_t, kAttentionKeys, side.v + first * side.v_row, side.v_row, keys, side.dv);
+  for (int64_t i = first; i < first + keys; i++) {
+    float* row = a.keys + (i - first) * a.wide_k;
+    pack_rows(row, 0, side.k + i * side.k_row, 0, 1, side.dk);
+    if (side.dr > 0) pack_rows(row + side.dk, 0, side.k_rope + i * side.k_rope_row, 0, 1, side.dr);
+  }
+}
+
+// The products of one query block with one key block; q0 and k0 are their first tokens.
+void attend_grad_block(const AttendGradState& a, int64_t q0, int64_t rows, int64_t k0, int64_t keys) {
+  for (int64_t j = 0; j < keys; j += kGroup) {
+    const int64_t from = q0 == k0 ? j : 0;  // on the diagonal, queries before j do not see these keys
+    const int64_t count = least(kGroup, keys - j), at = from * kAttentionKeys + j;
+    multiply<true>(a.dv + (k0 + j) * a.wide_v, a.wide_v, a.p + at, kAttentionKeys, a.dout + from * a.wide_v, a.wide_v,
+                   count, a.wide_v, rows - from, true);
+    multiply<true>(a.dk + (k0 + j) * a.wide_k, a.wide_k, a.ds + at, kAttentionKeys, a.q + from * a.wide_k, a.wide_k,
+                   count, a.wide_k, rows - from, true);
+  }
+  for (int64_t i = 0; i < rows; i += kGroup) {
+    const int64_t count = least(kGroup, rows - i), seen = least(keys, q0 - k0 + i + count);
+    multiply<false>(a.dq + (q0 + i) * a.wide_k, a.wide_k, a.ds + i * kAttentionKeys, kAttentionKeys, a.keys, a.wide_k,
+                    count, a.wide_k, seen, k0 > 0);
+  }
+}
+
+template <class T>
+void attend_grad_head(const AttendGradTask<T>& t, const AttendGradState& a, int64_t h) {
+  const T *q = t.q + h * t.q_head, *dout = t.dout + h * t.dout_head, *out = t.out + h * t.out_head;
+  for (int64_t i = 0; i < t.length; i++) a.delta[i] = dot(dout + i * t.dout_row, out + i * t.out_row, t.side.dv);
+  for (int64_t k0 = 0; k0 < t.length; k0 += kAttentionKeys) {
+    const int64_t keys = least(kAttentionKeys, t.length - k0);
+    pack_key_block(a, t.side, k0, keys);
+    for (int64_t q0 = k0; q0 < t.length; q0 += kAttentionKeys) {
+      const int64_t rows = least(kAttentionKeys, t.length - q0);
+      pack_rows(a.q, a.wide_k, q + q0 * t.q_row, t.q_row, rows, a.d);
+      pack_rows(a.dout, a.wide_v, dout + q0 * t.dout_row, t.dout_row, rows, t.side.dv);
+      attend_probabilities(a, t.lse + h + q0 * t.lse_row, t.lse_row, a.delta + q0, rows, keys, q0 - k0, t.side.scale);
+      attend_grad_block(a, q0, rows, k0, keys);
+    }
+  }
+  for (int64_t i = 0; i < t.length; i++) unpack_row(t.dq + i * t.dq_row + h * t.dq_head, a.dq + i * a.wide_k, a.d, 1);
+}
+
+template <class T>
+void attend_grad(const AttendGradTask<T>& t, float* memory) {
+  const AttentionSide<T>& side = t.side;
+  Scratch scratch = {memory};
+  AttendGradState a;
+  a.d = side.dk + side.dr;
+  a.dv_width = side.dv;
+  a.wide_k = whole_vectors(a.d);
+  a.wide_v = whole_vectors(side.dv);
+  a.keys_t = scratch.take(a.d * kAttentionKeys);
+  a.values_t = scratch.take(side.dv * kAttentionKeys);
+  a.keys = scratch.take(kAttentionKeys * a.wide_k + kWidth);  // the zeros after a row's k_rope may pass its end
+  a.q = scratch.take(kAttentionKeys * a.wide_k);
+  a.dout = scratch.take(kAttentionKeys * a.wide_v);
+  a.p = scratch.take(kAttentionKeys * kAttentionKeys);
+  a.ds = scratch.take(kAttentionKeys * kAttentionKeys);
+  a.delta = scratch.take(t.length);
+  a.dq = scratch.take(t.length * a.wide_k);
+  a.dk = scratch.take(t.length * a.wide_k);
+  a.dv = scratch.take(t.length * a.wide_v);
+  for (int64_t i = 0; i < t.length * a.wide_k; i += kWidth) store(a.dk + i, zero());
+  for (int64_t i = 0; i < t.length * a.wide_v; i += kWidth) store(a.dv + i, zero());
+  for (int64_t i = 0; i < kAttentionKeys * a.wide_k; i += kWidth) store(a.keys + i, zero());
+  for (int64_t h = 0; h < t.heads; h++) attend_grad_head(t, a, h);
+  for (int64_t i = 0; i < t.length; i++) {
+    unpack_row(t.dk + i * t.dk_row, a.dk + i * a.wide_k, side.dk, 1);
+    unpack_row(t.dv + i * t.dv_row, a.dv + i * a.wide_v, side.dv, 1);
+    if (side.dr > 0) unpack_row(t.dk_rope + i * side.dr, a.dk + i * a.wide_k + side.dk, side.dr, 1);
+  }
+}
+
+constexpr AttentionKernels kAttentionKernels = {
+    .f32 = {.attend = attend<float>, .attend_grad = attend_grad<float>},
+    .bf16 = {.attend = attend<uint16_t>, .attend_grad = attend_grad<uint16_t>},
+};
 
 }  // namespace
 }  // namespace tenth::cpu::TENTH_ISA

@@ -1,0 +1,115 @@
+// What attention is made of: products of small float32 blocks in the caches, and packing into such blocks. Include only
+// from kernels (see vec.h).
+#pragma once
+#include "backend/cpu/lanes.h"
+
+namespace tenth::cpu::TENTH_ISA {
+namespace {
+
+TENTH_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+TENTH_INLINE int64_t whole_vectors(int64_t n) { return (n + kWidth - 1) / kWidth * kWidth; }
+
+// --- C (m, n) = or += A (m, k) B (k, n), n in whole vectors ----------------------------------------------------------
+
+// Element (i, p) of A is a[i * lda + p], or a[p * lda + i] when kColumns.
+template <int kRows, int kVectors, bool kColumns>
+void tile(float* c, int64_t ldc, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t k, bool add) {
+  Vec sum[kRows][kVectors];
+  for (int i = 0; i < kRows; i++)
+    for (int j = 0; j < kVectors; j++) sum[i][j] = add ? load(c + i * ldc + j * kWidth) : zero();
+  const float* row[(kRows + 2) / 3];  // three rows a pointer: x86 adds 0, 1 or 2 times lda to a base for nothing
+  for (int i = 0; i < kRows; i += 3) row[i / 3] = a + i * (kColumns ? 1 : lda);
+  for (int64_t p = 0; p < k; p++, b += ldb) {
+    Vec right[kVectors];
+    for (int j = 0; j < kVectors; j++) right[j] = load(b + j * kWidth);
+    for (int i = 0; i < kRows; i++) {
+      const Vec left = broadcast(kColumns ? a[i] : row[i / 3][i % 3 * lda]);
+      for (int j = 0; j < kVectors; j++) sum[i][j] = left * right[j] + sum[i][j];
+    }
+    if (kColumns) a += lda;
+    for (int i = 0; i < kRows; i += 3) row[i / 3]++;
+  }
+  for (int i = 0; i < kRows; i++)
+    for (int j = 0; j < kVectors; j++) store(c + i * ldc + j * kWidth, sum[i][j]);
+}
+
+template <int kRows, bool kColumns>
+void tile_row(float* c, int64_t ldc, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t n, int64_t k,
+              bool add) {
+  constexpr int kMost = kRows >= 4 ? 2 : 4;  // vectors: enough chains to hide the latency of an addition
+  int64_t j = 0;
+  for (; j + kMost * kWidth <= n; j += kMost * kWidth)
+    tile<kRows, kMost, kColumns>(c + j, ldc, a, lda, b + j, ldb, k, add);
+  for (; kMost > 2 && j + 2 * kWidth <= n; j += 2 * kWidth)
+    tile<kRows, 2, kColumns>(c + j, ldc, a, lda, b + j, ldb, k, add);
+  if (j < n) tile<kRows, 1, kColumns>(c + j, ldc, a, lda, b + j, ldb, k, add);
+}
+
+template <bool kColumns>
+void multiply(float* c, int64_t ldc, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t m, int64_t n,
+              int64_t k, bool add) {
+  constexpr int kMost = kWidth == 16 ? 8 : 4;  // rows: of 32 vector registers, or of 16
+  const int64_t step = kColumns ? 1 : lda;
+  int64_t i = 0;
+  for (; i + kMost <= m; i += kMost) tile_row<kMost, kColumns>(c + i * ldc, ldc, a + i * step, lda, b, ldb, n, k, add);
+  for (; kMost > 4 && i + 4 <= m; i += 4) tile_row<4, kColumns>(c + i * ldc, ldc, a + i * step, lda, b, ldb, n, k, add);
+  for (; i + 2 <= m; i += 2) tile_row<2, kColumns>(c + i * ldc, ldc, a + i * step, lda, b, ldb, n, k, add);
+  if (i < m) tile_row<1, kColumns>(c + i * ldc, ldc, a + i * step, lda, b, ldb, n, k, add);
+}
+
+// --- packing to float32 and back -------------------------------------------------------------------------------------
+
+// y (rows, ldy) from x (rows, n), with zeros up to the next whole vector.
+template <class T>
+void pack_rows(float* y, int64_t ldy, const T* x, int64_t ldx, int64_t rows, int64_t n) {
+  for (int64_t i = 0; i < rows; i++, y += ldy, x += ldx) {
+    int64_t j = 0;
+    for (; j + kWidth <= n; j += kWidth) store(y + j, load(x + j));
+    if (j < n) store(y + j, load(x + j, int(n - j)));
+  }
+}
+
+// y (n, ldy) = x (rows, n) transposed; columns from rows up to the next whole vector are zero.
+template <class T>
+void pack_transposed(float* y, int64_t ldy, const T* x, int64_t ldx, int64_t rows, int64_t n) {
+  for (int64_t i = 0; i < rows; i += kWidth)
+    for (int64_t j = 0; j < n; j += kWidth) {
+      const T* from = x + i * ldx + j;
+      const int64_t height = least(kWidth, rows - i), width = least(kWidth, n - j);
+      Vec part[kWidth];
+      if (height == kWidth && width == kWidth) {
+        for (int r = 0; r < kWidth; r++) part[r] = load(from + r * ldx);
+      } else {
+        for (int r = 0; r < kWidth; r++) part[r] = r < height ? load(from + r * ldx, int(width)) : zero();
+      }
+      transpose(part);
+      float* to = y + j * ldy + i;
+      if (width == kWidth) {
+        for (int r = 0; r < kWidth; r++) store(to + r * ldy, part[r]);
+      } else {
+        for (int r = 0; r < kWidth; r++)
+          if (r < width) store(to + r * ldy, part[r]);
+      }
+    }
+}
+
+// y = factor x
+template <class T>
+void unpack_row(T* y, const float* x, int64_t n, float factor) {
+  int64_t j = 0;
+  for (; j + kWidth <= n; j += kWidth) store(y + j, load(x + j) * factor);
+  if (j < n) store(y + j, load(x + j, int(n - j)) * factor, int(n - j));
+}
+
+// x . y, lane by lane in order, then the lanes.
+template <class T>
+float dot(const T* x, const T* y, int64_t n) {
+  Vec total = zero();
+  int64_t j = 0;
+  for (; j + kWidth <= n; j += kWidth) total = load(x + j) * load(y + j) + total;
+  if (j < n) total = load(x + j, int(n - j)) * load(y + j, int(n - j)) + total;
+  return fold_sum(total);
+}
+
+}  // namespace
+}  // namespace tenth::cpu::TENTH_ISA
