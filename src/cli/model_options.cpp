@@ -21,7 +21,8 @@ void ModelOptions::add_to(CLI::App& command) {
 
 std::unique_ptr<Transformer> ModelOptions::load() const {
   const DType compute = compute_type_of(dtype);
-  require(compute != DType::kF64 || backend == "reference", ErrorKind::kInput, "--dtype f64: only on --backend reference, got {}", backend);
+  require(compute != DType::kF64 || backend == "reference", ErrorKind::kInput,
+          "--dtype f64: only on --backend reference, got {}", backend);
   if (threads > 0) set_thread_count(threads);
   return load_model(model, get_backend(backend), compute);
 }

@@ -29,7 +29,8 @@ Rows read_rows(const std::string& path, int64_t vocabulary) {
   Rows rows;
   rows.lengths.assign(size_t(stored.shape[0]), int32_t(stored.shape[1]));
   for (int64_t id : stored.load(host, DType::kI64).to_host<int64_t>()) {
-    require(id >= 0 && id < vocabulary, ErrorKind::kInput, "{}: input_ids: expected ids in 0 … {}, got {}", path, vocabulary - 1, id);
+    require(id >= 0 && id < vocabulary, ErrorKind::kInput, "{}: input_ids: expected ids in 0 … {}, got {}", path,
+            vocabulary - 1, id);
     rows.ids.push_back(int32_t(id));
   }
   return rows;
@@ -55,7 +56,8 @@ void score(const ScoreOptions& options, bool with_gradients) {
   std::vector<TensorToWrite> out;
   LossSettings settings;
   settings.mtp_weight = model->has_mtp() ? options.mtp_weight : 0;
-  const LossResult result = with_gradients ? loss_and_gradients(*model, examples, settings) : loss_only(*model, examples, settings);
+  const LossResult result =
+      with_gradients ? loss_and_gradients(*model, examples, settings) : loss_only(*model, examples, settings);
 
   NoGrad off;
   Pass pass;
@@ -67,13 +69,16 @@ void score(const ScoreOptions& options, bool with_gradients) {
                  .dtype = "F32"});
   if (model->has_mtp()) {
     const Tensor next = Tensor::from_host(backend, next_ids(examples));
-    out.push_back({.name = "mtp_logits", .tensor = without_last(model->logits(model->mtp_hidden(hidden, next, pass)).value(), rows), .dtype = "F32"});
+    out.push_back({.name = "mtp_logits",
+                   .tensor = without_last(model->logits(model->mtp_hidden(hidden, next, pass)).value(), rows),
+                   .dtype = "F32"});
   }
   const float loss = float(result.loss + settings.mtp_weight * result.mtp_loss);
   out.push_back({.name = "loss", .dtype = "F32", .shape = {1}, .bytes = std::as_bytes(std::span(&loss, 1))});
   if (with_gradients) {
     for (const Parameter& parameter : model->parameters()) {
-      if (Tensor gradient = parameter.grad()) out.push_back({.name = parameter.name, .tensor = gradient, .dtype = "F32"});
+      if (Tensor gradient = parameter.grad())
+        out.push_back({.name = parameter.name, .tensor = gradient, .dtype = "F32"});
     }
   }
   write_safetensors(options.out, out);
@@ -84,14 +89,18 @@ void score(const ScoreOptions& options, bool with_gradients) {
 void add_score_commands(CLI::App& app) {
   for (const bool with_gradients : {false, true}) {
     const char* name = with_gradients ? "grad" : "score";
-    CLI::App* command = app.add_subcommand(name, with_gradients ? "As score, and the gradient of the loss by every parameter"
-                                                                : "Logits and loss of a model on given tokens");
+    CLI::App* command =
+        app.add_subcommand(name, with_gradients ? "As score, and the gradient of the loss by every parameter"
+                                                : "Logits and loss of a model on given tokens");
     auto options = std::make_shared<ScoreOptions>();
     options->model.add_to(*command);
     command->add_option("--ids", options->ids, "Safetensors file with input_ids (rows, tokens), int64")->required();
-    command->add_option("--out", options->out, "Safetensors file to write: logits, loss, mtp_logits, gradients by name")->required();
-    command->add_option("--mtp-weight", options->mtp_weight, "Weight of the multi-token prediction loss")->capture_default_str();
-    command->footer(fmt::format("Example: tenth {} --model runs/demo/model --ids ids.safetensors --out out.safetensors", name));
+    command->add_option("--out", options->out, "Safetensors file to write: logits, loss, mtp_logits, gradients by name")
+        ->required();
+    command->add_option("--mtp-weight", options->mtp_weight, "Weight of the multi-token prediction loss")
+        ->capture_default_str();
+    command->footer(
+        fmt::format("Example: tenth {} --model runs/demo/model --ids ids.safetensors --out out.safetensors", name));
     command->callback([options, with_gradients] { score(*options, with_gradients); });
   }
 }

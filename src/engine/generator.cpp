@@ -251,6 +251,7 @@ void Generator::draw(const Tensor& logits, std::span<const Row> rows) {
     if (stop || refused || int32_t(ids.size()) >= request.max_new_tokens) sequence.running = false;
   }
   // The model's own log-probabilities, by the kernel that training uses.
+  if (options_.logprob_temperature != 1) backend.scale(logits, logits, 1 / options_.logprob_temperature);
   const int64_t count = int64_t(rows.size());
   Tensor logprobs = Tensor::make(backend, logits.dtype(), {count}),
          lse = Tensor::make(backend, logits.dtype(), {count});

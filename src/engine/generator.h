@@ -22,7 +22,7 @@ struct GenerationRequest {
 
 struct Completion {
   std::vector<int32_t> ids;
-  std::vector<float> logprobs;  // of each id under the model itself: temperature 1, nothing filtered
+  std::vector<float> logprobs;  // of each id under the model itself, nothing filtered (see logprob_temperature)
   bool stopped = false;         // by a stop id; false: cut at max_new_tokens
   // With record_routing: the experts of every token that was fed (the prompt, then all ids but the last), by position,
   // mixture and choice: (prompt + ids - 1) x mixtures x K.
@@ -32,7 +32,8 @@ struct Completion {
 struct GenerationOptions {
   int64_t slots = 256;  // sequences that run together
   bool record_routing = false;
-  bool speculate = false;  // draft with the multi-token prediction module; the output is the same
+  double logprob_temperature = 1;  // Completion::logprobs are those of softmax(logits / this)
+  bool speculate = false;          // draft with the multi-token prediction module; the output is the same
 };
 
 struct GenerationStatistics {

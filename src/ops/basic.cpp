@@ -24,8 +24,10 @@ std::array<Var, 2> split_columns(const Var& x, int64_t width) {
     Tensor dx = Tensor::make(backend, x.value().dtype(), x.value().shape());
     const Tensor targets[] = {dx.slice(1, 0, width), dx.slice(1, width, dx.dim(1))};
     for (size_t i = 0; i < 2; i++) {
-      if (Tensor gradient = parts[i].gradient()) backend.copy(targets[i], gradient);
-      else backend.fill(targets[i], 0);
+      if (Tensor gradient = parts[i].gradient())
+        backend.copy(targets[i], gradient);
+      else
+        backend.fill(targets[i], 0);
     }
     x.add_gradient(dx);
   });

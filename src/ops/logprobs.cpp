@@ -13,20 +13,22 @@ int64_t chunk_rows(int64_t vocabulary) {
 
 }  // namespace
 
-TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, bool with_entropy) {
+TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, const LogprobOptions& options) {
   const Tensor& h = x.value();
   Backend& backend = backend_of(h);
   const DType statistics = gradient_type(h.dtype());
   const int64_t tokens = h.dim(0), vocabulary = w.compute.dim(0), step = chunk_rows(vocabulary);
+  const double cooling = 1 / options.temperature;
   if (!w.packed) w.packed = backend.pack_weight(w.compute);
   Tensor logprobs = Tensor::make(backend, statistics, {tokens}), lse = Tensor::make(backend, statistics, {tokens});
-  Tensor entropy = with_entropy ? Tensor::make(backend, statistics, {tokens}) : Tensor();
+  Tensor entropy = options.with_entropy ? Tensor::make(backend, statistics, {tokens}) : Tensor();
   for (int64_t begin = 0; begin < tokens; begin += step) {
     const int64_t end = std::min(tokens, begin + step);
     Tensor logits = Tensor::make(backend, statistics, {end - begin, vocabulary});
     backend.linear_forward(logits, h.slice(0, begin, end), w.compute, w.packed, Tensor(), Tensor());
+    if (cooling != 1) backend.scale(logits, logits, cooling);
     backend.logprobs_forward(logprobs.slice(0, begin, end), lse.slice(0, begin, end),
-                             with_entropy ? entropy.slice(0, begin, end) : Tensor(), logits,
+                             options.with_entropy ? entropy.slice(0, begin, end) : Tensor(), logits,
                              targets.slice(0, begin, end));
   }
   Var out = record(logprobs, x.needs_gradient() || w.trained(), [=, &w](const Tensor& dlogprobs) {
@@ -37,8 +39,10 @@ TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, bo
       const Tensor rows = x.value().slice(0, begin, end);
       Tensor logits = Tensor::make(backend, statistics, {end - begin, vocabulary});
       backend.linear_forward(logits, rows, w.compute, w.packed, Tensor(), Tensor());
+      if (cooling != 1) backend.scale(logits, logits, cooling);
       backend.logprobs_backward(logits, dlogprobs.slice(0, begin, end), lse.slice(0, begin, end),
                                 targets.slice(0, begin, end));
+      if (cooling != 1) backend.scale(logits, logits, cooling);
       Tensor dlogits = logits;
       if (rows.dtype() != statistics) {  // products of one type are the fast ones
         dlogits = Tensor::make(backend, rows.dtype(), logits.shape());

@@ -7,10 +7,14 @@
 namespace tenth::ops {
 
 struct TokenLogprobs {
-  Var logprobs;    // (N) G: log softmax(x w^T)[target]; 0 where the target is -1
+  Var logprobs;    // (N) G: log softmax(x w^T / temperature)[target]; 0 where the target is -1
   Tensor entropy;  // (N) G, of the whole distribution; only where asked for
 };
 // x (N, D); w (V, D); targets (N) i32, -1: none
-TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, bool with_entropy = false);
+struct LogprobOptions {
+  bool with_entropy = false;
+  double temperature = 1;
+};
+TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, const LogprobOptions& options = {});
 
 }  // namespace tenth::ops

@@ -67,7 +67,8 @@ Tensor to_device(Backend& backend, DType dtype, const std::vector<double>& value
   return Tensor::from_host(backend, std::vector<float>(values.begin(), values.end()));
 }
 
-CrossEntropy cross_entropy(Transformer& model, const Var& hidden, const std::vector<int32_t>& targets, double weight, int64_t divisor) {
+CrossEntropy cross_entropy(Transformer& model, const Var& hidden, const std::vector<int32_t>& targets, double weight,
+                           int64_t divisor) {
   Backend& backend = model.backend();
   const auto head = ops::linear_logprobs(hidden, model.head(), Tensor::from_host(backend, targets));
   CrossEntropy result;
@@ -92,7 +93,8 @@ LossResult run(Transformer& model, const Examples& examples, const LossSettings&
   std::vector<Tape::Root> roots{main.root};
   if (settings.mtp_weight != 0) {
     const Var ahead = model.mtp_hidden(hidden, Tensor::from_host(backend, next_ids(examples)), pass);
-    const CrossEntropy mtp = cross_entropy(model, ahead, targets_at(examples, 2), settings.mtp_weight, settings.mtp_tokens);
+    const CrossEntropy mtp =
+        cross_entropy(model, ahead, targets_at(examples, 2), settings.mtp_weight, settings.mtp_tokens);
     result.mtp_loss = mtp.mean;
     roots.push_back(mtp.root);
   }

@@ -21,8 +21,8 @@ struct Examples {
 
 Examples all_tokens_scored(std::span<const int32_t> ids, std::span<const int32_t> lengths);
 
-// Targets by position: offset 1 gives the next token, 2 the one after (multi-token prediction); -1 where there is none in
-// the same sequence or it is not scored.
+// Targets by position: offset 1 gives the next token, 2 the one after (multi-token prediction); -1 where there is none
+// in the same sequence or it is not scored.
 std::vector<int32_t> targets_at(const Examples& examples, int offset);
 // The token after each, 0 at the ends of sequences: input of the multi-token prediction module.
 std::vector<int32_t> next_ids(const Examples& examples);

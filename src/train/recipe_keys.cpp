@@ -65,6 +65,7 @@ std::vector<RecipeKey> make_keys() {
 
       integer("run.seed", 1, "", 0, int64_t(1) << 53, "seed of weights, data, samples and held-out problems"),
       choice("run.dtype", "f32", {"f32", "bf16"}, "type of the arithmetic; master weights are f32"),
+      text("run.start_from", "", "model folder to start from, in place of random weights of model.*"),
       integer("run.threads", 0, "threads", 0, 4096, "cores to use; 0: all"),
       integer("run.eval_problems", 500, "problems", 1, 1000000, "held-out problems of the evaluation before and after"),
       integer("run.samples_shown", 6, "answers", 0, 100, "transcripts before and after, right and wrong ones"),

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "rl/problems/options.h"
-#include "rl/problems/problem.h"
+#include "problems/options.h"
+#include "problems/problem.h"
 
 namespace tenth {
 

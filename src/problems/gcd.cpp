@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "rl/problems/drawn_task.h"
+#include "problems/drawn_task.h"
 
 namespace tenth {
 namespace {

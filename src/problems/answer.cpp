@@ -1,10 +1,10 @@
-#include "rl/problems/answer.h"
+#include "problems/answer.h"
 
 #include <algorithm>
 #include <optional>
 
-#include "rl/problems/expression.h"
-#include "rl/problems/number.h"
+#include "problems/expression.h"
+#include "problems/number.h"
 
 namespace tenth {
 namespace {

@@ -1,4 +1,4 @@
-#include "rl/problems/expression.h"
+#include "problems/expression.h"
 
 #include <algorithm>
 

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "rl/problems/drawn_task.h"
+#include "problems/drawn_task.h"
 
 namespace tenth {
 namespace {

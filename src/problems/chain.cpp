@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "rl/problems/drawn_task.h"
+#include "problems/drawn_task.h"
 
 namespace tenth {
 namespace {

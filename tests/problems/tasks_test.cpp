@@ -8,10 +8,10 @@
 #include <set>
 
 #include "base/error.h"
-#include "rl/problems/answer.h"
-#include "rl/problems/expression.h"
-#include "rl/problems/problem.h"
-#include "rl/problems/response.h"
+#include "problems/answer.h"
+#include "problems/expression.h"
+#include "problems/problem.h"
+#include "problems/response.h"
 
 namespace tenth {
 namespace {

@@ -1,9 +1,9 @@
-#include "rl/problems/drawn_task.h"
+#include "problems/drawn_task.h"
 
 #include <unordered_set>
 
 #include "base/error.h"
-#include "rl/problems/response.h"
+#include "problems/response.h"
 
 namespace tenth {
 namespace {

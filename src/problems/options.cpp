@@ -1,4 +1,4 @@
-#include "rl/problems/options.h"
+#include "problems/options.h"
 
 #include <algorithm>
 #include <cmath>

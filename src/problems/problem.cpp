@@ -1,13 +1,13 @@
-#include "rl/problems/problem.h"
+#include "problems/problem.h"
 
 #include <array>
 
 #include "base/error.h"
 #include "base/text.h"
-#include "rl/problems/answer.h"
-#include "rl/problems/drawn_task.h"
-#include "rl/problems/jsonl.h"
-#include "rl/problems/response.h"
+#include "problems/answer.h"
+#include "problems/drawn_task.h"
+#include "problems/jsonl.h"
+#include "problems/response.h"
 
 namespace tenth {
 

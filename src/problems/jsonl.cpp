@@ -1,10 +1,10 @@
-#include "rl/problems/jsonl.h"
+#include "problems/jsonl.h"
 
 #include "base/error.h"
 #include "base/json.h"
-#include "rl/problems/answer.h"
-#include "rl/problems/options.h"
-#include "rl/problems/response.h"
+#include "problems/answer.h"
+#include "problems/options.h"
+#include "problems/response.h"
 
 namespace tenth {
 namespace {

@@ -2,7 +2,7 @@
 #pragma once
 #include <string_view>
 
-#include "rl/problems/problem.h"
+#include "problems/problem.h"
 
 namespace tenth {
 

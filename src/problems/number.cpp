@@ -1,4 +1,4 @@
-#include "rl/problems/number.h"
+#include "problems/number.h"
 
 #include <limits>
 #include <numeric>

@@ -1,8 +1,8 @@
-#include "rl/problems/response.h"
+#include "problems/response.h"
 
 #include <initializer_list>
 
-#include "rl/problems/number.h"
+#include "problems/number.h"
 
 namespace tenth {
 namespace {

@@ -1,10 +1,10 @@
 // What a model writes as an expression, a number or a response: read exactly, or refused fast.
-#include "rl/problems/expression.h"
+#include "problems/expression.h"
 
 #include <gtest/gtest.h>
 
 #include "base/rng.h"
-#include "rl/problems/response.h"
+#include "problems/response.h"
 
 namespace tenth {
 namespace {

@@ -11,8 +11,8 @@
 #include <tuple>
 
 #include "base/error.h"
-#include "rl/problems/drawn_task.h"
-#include "rl/problems/response.h"
+#include "problems/drawn_task.h"
+#include "problems/response.h"
 
 namespace tenth {
 namespace {

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "rl/problems/problem.h"
+#include "problems/problem.h"
 
 namespace tenth {
 

@@ -1,12 +1,12 @@
 // Problems from files: the shared reasoning items and GSM8K, each compared by its own rule, and broken files.
-#include "rl/problems/jsonl.h"
+#include "problems/jsonl.h"
 
 #include <fstream>
 #include <set>
 
 #include "base/error.h"
-#include "rl/problems/answer.h"
-#include "rl/problems/response.h"
+#include "problems/answer.h"
+#include "problems/response.h"
 #include "shared.h"
 
 namespace tenth {

@@ -5,7 +5,7 @@
 #pragma once
 #include <vector>
 
-#include "rl/problems/problem.h"
+#include "problems/problem.h"
 
 namespace tenth {
 

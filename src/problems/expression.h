@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "rl/problems/number.h"
+#include "problems/number.h"
 
 namespace tenth {
 

@@ -1,0 +1,11 @@
+// Ctrl-C as a wish that long work looks at between steps, so that it can save before it ends. A second one ends at
+// once.
+#pragma once
+
+namespace tenth {
+
+// Installs the handler of SIGINT and SIGTERM; later calls do nothing.
+void watch_interrupts();
+bool interrupted();
+
+}  // namespace tenth

@@ -1,0 +1,18 @@
+// A recipe from beginning to end: pretrain -> SFT -> evaluation -> GRPO -> evaluation -> report.
+#pragma once
+#include "train/recipe.h"
+#include "train/report.h"
+
+namespace tenth {
+
+struct PipelineOptions {
+  Path run_dir;
+  std::string recipe_file;  // for the report
+  bool resume = false;      // go on from <run>/checkpoint
+};
+
+// Writes <run>/model_sft and <run>/model (Hugging Face folders), metrics, report.md, summary.json. Without resume, an
+// earlier run in the folder is replaced only if it was made by this function.
+RunSummary run_recipe(const Recipe& recipe, const PipelineOptions& options);
+
+}  // namespace tenth

@@ -1,0 +1,55 @@
+#include "train/trainer_state.h"
+
+#include "base/json.h"
+#include "checkpoint/model_folder.h"
+#include "checkpoint/safetensors.h"
+
+namespace tenth {
+namespace {
+
+Path state_folder(const Path& run_dir) { return checkpoint_folder(run_dir) / "trainer_state"; }
+
+int64_t whole(const Json& json, const char* key, const Path& file) {
+  require(json.is_object() && json.contains(key) && json[key].is_number_unsigned() && json[key] <= int64_t(1) << 53,
+          ErrorKind::kInput, "{}: field {}: expected a whole number", file.string(), key);
+  return json[key].get<int64_t>();
+}
+
+}  // namespace
+
+Path checkpoint_folder(const Path& run_dir) { return run_dir / "checkpoint"; }
+
+void save_checkpoint(const Path& run_dir, Transformer& model, const Optimizer& optimizer, const Progress& progress) {
+  replace_folder(checkpoint_folder(run_dir), [&](const Path& folder) {
+    save_model(folder, model, DType::kF32);
+    const Path state = folder / "trainer_state";
+    std::filesystem::create_directory(state);
+    std::vector<TensorToWrite> tensors;
+    for (const NamedTensor& part : optimizer.state()) tensors.push_back({.name = part.name, .tensor = part.tensor});
+    write_safetensors(state / "optimizer.safetensors", tensors);
+    const OrderedJson json = {
+        {"stage", progress.stage}, {"step", progress.step}, {"optimizer_steps", optimizer.steps()}};
+    write_file(state / "state.json", json.dump(2) + "\n");
+  });
+}
+
+std::optional<Progress> checkpoint_progress(const Path& run_dir) {
+  const Path file = state_folder(run_dir) / "state.json";
+  if (!std::filesystem::exists(file)) return std::nullopt;
+  const Json json = read_json(file);
+  Progress progress;
+  progress.step = whole(json, "step", file);
+  require(json.contains("stage") && json["stage"].is_string(), ErrorKind::kInput, "{}: field stage: expected a string",
+          file.string());
+  progress.stage = json["stage"].get<std::string>();
+  return progress;
+}
+
+void load_optimizer(const Path& run_dir, Optimizer& optimizer) {
+  const SafetensorsFile file(state_folder(run_dir) / "optimizer.safetensors");
+  for (const NamedTensor& part : optimizer.state()) file.load_into(part.name, part.tensor);
+  const Path state = state_folder(run_dir) / "state.json";
+  optimizer.set_steps(whole(read_json(state), "optimizer_steps", state));
+}
+
+}  // namespace tenth

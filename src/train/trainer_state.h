@@ -1,0 +1,27 @@
+// What a stopped run needs, beside the weights, to go on to the same bits: the folder trainer_state/ inside a model
+// folder, with state.json (stage, step, optimizer steps) and optimizer.safetensors. Data and random numbers are pure
+// functions of the seed and the step, so nothing of them is stored.
+#pragma once
+#include <optional>
+#include <string>
+
+#include "base/files.h"
+#include "nn/transformer.h"
+#include "optim/optimizer.h"
+
+namespace tenth {
+
+struct Progress {
+  std::string stage;  // "pretrain", "sft", "rl"
+  int64_t step = 0;   // steps of it that are done
+};
+
+// Replaces <run>/checkpoint by model, optimizer and progress; whole or not at all.
+void save_checkpoint(const Path& run_dir, Transformer& model, const Optimizer& optimizer, const Progress& progress);
+// Where the run stopped, or nothing if it has no checkpoint.
+std::optional<Progress> checkpoint_progress(const Path& run_dir);
+// Fills the optimizer's state from it. Throws kInput where it does not fit.
+void load_optimizer(const Path& run_dir, Optimizer& optimizer);
+Path checkpoint_folder(const Path& run_dir);
+
+}  // namespace tenth
