@@ -1,26 +1,117 @@
 // Matrix products, compiled once for each instruction set: include only from isa/*.cpp.
+//
+// Three storeys. A tile (gemm_tile.h) keeps a block of C in registers while it runs over k. An engine (gemm_engines.h,
+// gemm_amx.h) brings blocks of A and B into the order that its tiles read. run_gemm() below cuts a task into blocks
+// that fit the caches: kBlockK of k (a panel of B stays in L1), kBlockM rows (a block of A stays in L2). After kBlockK
+// steps the float32 sums go to memory and come back unchanged, so that the blocks leave no trace in the result.
 #pragma once
-#include "backend/cpu/gemm_table.h"
-#include "backend/cpu/vec.h"
+#include "backend/cpu/gemm_engines.h"
 
 namespace tenth::cpu::TENTH_ISA {
 namespace {
 
-[[maybe_unused]] int64_t f32_register_loop(int64_t steps) {
-  Vec sums[12];
-  for (Vec& s : sums) s = broadcast(1);
-  const Vec a = broadcast(0.999f), b = broadcast(1e-3f);
+constexpr int64_t kBlockK = 512;
+constexpr int64_t kBlockM = 224;
+constexpr int64_t kBlockN = 512;
+constexpr int64_t kScratchA = kBlockM * (kBlockK + 32) * 4, kScratchB = kBlockK * 32 * 4;
+constexpr int64_t kScratchC = kBlockM * kBlockN * 4;
+
+// What the sums of a block begin with: the bias, the old C, or nothing (then false, and c is not written).
+template <int kColumns>
+bool begin_sums(const GemmTask& t, const Block& block, int64_t n0, int64_t n, float* c, int64_t c_stride,
+                bool in_place) {
+  if (t.bias) {
+    copy_rows(c, c_stride, t.bias + n0, 0, block.rows, n, kColumns);
+  } else if (t.accumulate && !in_place) {
+    copy_rows(c, c_stride, (const float*)t.c + block.m0 * t.c_stride + n0, t.c_stride, block.rows, n, kColumns);
+  }
+  return t.bias || t.accumulate;
+}
+
+template <int kColumns>
+void store_sums(const GemmTask& t, const Block& block, int64_t n0, int64_t n, const float* sums) {
+  const int64_t at = block.m0 * t.c_stride + n0;
+  if (t.c_f32)
+    copy_rows((float*)t.c + at, t.c_stride, sums, kColumns, block.rows, n, n);
+  else
+    copy_rows((uint16_t*)t.c + at, t.c_stride, sums, kColumns, block.rows, n, n);
+}
+
+// Columns [n_begin, n_end) of the rows of a block, for one block of k. Full panels of a float32 C are summed in place,
+// others in scratch, where those of several blocks of k need a place each.
+template <class Engine>
+void run_block(const GemmTask& t, const Block& block, int64_t n_begin, int64_t n_end, char* scratch) {
+  const bool first = block.k0 == 0, last = block.k0 + block.depth == t.k, only = first && last;
+  float* scratch_c = (float*)(scratch + kScratchA + kScratchB);
+  constexpr int kColumns = Engine::kColumns;
+  const BlockA a = Engine::prepare_a(t, block, scratch);
+  for (int64_t n0 = n_begin; n0 < n_end; n0 += kColumns) {
+    const int64_t n = lesser(kColumns, n_end - n0);
+    const BlockB b = Engine::prepare_b(t, block, n0, n, scratch + kScratchA);
+    const bool in_place = t.c_f32 && n == kColumns;
+    float* c =
+        in_place ? (float*)t.c + block.m0 * t.c_stride + n0 : scratch_c + (only ? 0 : (n0 - n_begin) * block.rows);
+    const int64_t c_stride = in_place ? t.c_stride : kColumns;
+    const bool add_to_c = first ? begin_sums<kColumns>(t, block, n0, n, c, c_stride, in_place) : true;
+    Engine::multiply(a, b, block, c, c_stride, add_to_c);
+    if (last && !in_place) store_sums<kColumns>(t, block, n0, n, c);
+  }
+}
+
+template <class Engine>
+void run_gemm(const GemmTask& t, void* scratch) {
+  [[maybe_unused]] typename Engine::Session session;
+  for (int64_t n0 = 0; n0 < t.n; n0 += kBlockN) {
+    for (int64_t m0 = 0; m0 < t.m; m0 += kBlockM) {
+      int64_t k0 = 0;
+      do {  // once even for k = 0: C becomes the bias or 0
+        const Block block = {m0, lesser(kBlockM, t.m - m0), k0, lesser(kBlockK, t.k - k0)};
+        run_block<Engine>(t, block, n0, lesser(n0 + kBlockN, t.n), (char*)scratch);
+        k0 += kBlockK;
+      } while (k0 < t.k);
+    }
+  }
+}
+
+// Twelve chains of multiply-adds hide the latency of each.
+template <class Multiply>
+int64_t register_loop(int64_t steps) {
+  Vec sums[12], b = broadcast(0.5f);
+#pragma GCC unroll 12
+  for (int j = 0; j < 12; j++) sums[j] = zero();
+  asm volatile("" : "+v"(b));
   for (int64_t i = 0; i < steps; i++) {
 #pragma GCC unroll 12
     for (int j = 0; j < 12; j++) {
-      sums[j] = sums[j] * a + b;
+      sums[j] = Multiply::add(0.5f, b, sums[j]);
       asm volatile("" : "+v"(sums[j]));
     }
   }
   return steps * 12 * kWidth * 2;
 }
+#ifdef __AVX512BF16__
+int64_t pair_register_loop(int64_t steps) { return 2 * register_loop<MultiplyPairs>(steps); }
+#endif
 
-constexpr GemmKernels kGemmF32 = {f32_register_loop};
+template <class Engine>
+constexpr GemmKernels make_gemm_kernels(int64_t (*loop)(int64_t)) {
+  return {.rows = Engine::kRows,
+          .panel = Engine::kColumns,
+          .k_multiple = Engine::kMultiple,
+          .element_bytes = Engine::kElementBytes,
+          .scratch_bytes = kScratchA + kScratchB + kScratchC,
+          .pack = Engine::pack,
+          .run = run_gemm<Engine>,
+          .register_loop = loop};
+}
+
+[[maybe_unused]] constexpr GemmKernels kGemmF32 =
+    make_gemm_kernels<FloatEngine<float, MultiplyF32>>(register_loop<MultiplyF32>);
+[[maybe_unused]] constexpr GemmKernels kGemmWidened =
+    make_gemm_kernels<FloatEngine<uint16_t, MultiplyWidened>>(register_loop<MultiplyF32>);
+#ifdef __AVX512BF16__
+[[maybe_unused]] constexpr GemmKernels kGemmPairs = make_gemm_kernels<PairEngine>(pair_register_loop);
+#endif
 
 }  // namespace
 }  // namespace tenth::cpu::TENTH_ISA

@@ -1,12 +1,48 @@
-// Matrix products of one instruction set. (Filled in by gemm_kernels.h.)
+// Matrix products of one instruction set and one element type.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 namespace tenth::cpu {
 
+// Where element (k, n) of the second matrix lies.
+enum class GemmLayout {
+  kPanels,   // packed: panels of `panel` columns, one after the other; within one, what pack() writes
+  kRows,     // b[k * b_stride + n]
+  kColumns,  // b[n * b_stride + k]
+};
+
+// C (m, n) = A (m, k) B (k, n), the work of one thread. Strides are in elements.
+//
+// Element (i, j) of C is one chain of sums over k, from k = 0 upwards (a bf16 dot product takes 2 or 32 at a time), and
+// begins at the old value, the bias or 0. Neither m, n nor how a caller cuts C into tasks changes it.
+struct GemmTask {
+  int64_t m = 0, n = 0, k = 0;
+  const void* a = nullptr;  // element (i, k) at a[i * a_stride + k], or a[k * a_stride + i] if a_transposed
+  int64_t a_stride = 0;
+  bool a_transposed = false;
+  bool a_f32 = false;  // else bf16. A float32 A of a bf16 product is rounded to bf16, or kept where the kernel computes
+                       // in float32
+  const void* b = nullptr;  // the table's element type
+  int64_t b_stride = 0;
+  GemmLayout b_layout = GemmLayout::kRows;
+  void* c = nullptr;
+  int64_t c_stride = 0;
+  bool c_f32 = false;           // else bf16
+  bool accumulate = false;      // C += A B; only with c_f32
+  const float* bias = nullptr;  // (n) or null; not with accumulate
+};
+
 struct GemmKernels {
-  // Runs the multiply-add instruction on registers, steps times, and returns the number of operations done: for the
-  // peak.
+  int rows;               // of C in one register tile
+  int panel;              // columns of C in one register tile
+  int k_multiple;         // panels hold k rounded up to this, filled with zeros
+  int element_bytes;      // of B
+  int64_t scratch_bytes;  // that run() needs, aligned to 64
+  // Writes columns [0, n), n <= panel, of b (kRows or kColumns) as one panel; columns beyond n become 0.
+  void (*pack)(void* panel, const void* b, int64_t b_stride, GemmLayout layout, int64_t k, int64_t n);
+  void (*run)(const GemmTask& task, void* scratch);
+  // Runs the multiply-add instruction on registers, steps times, and returns the number of operations: for the peak.
   int64_t (*register_loop)(int64_t steps);
 };
 

@@ -20,10 +20,10 @@ typedef float Vec __attribute__((vector_size(4 * kWidth)));
 typedef int32_t VecI __attribute__((vector_size(4 * kWidth)));  // also what a comparison of Vec gives: -1 or 0
 typedef uint32_t VecU __attribute__((vector_size(4 * kWidth)));
 typedef uint16_t VecH __attribute__((vector_size(2 * kWidth)));
-typedef float UnalignedVec __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
-typedef uint16_t UnalignedVecH __attribute__((vector_size(2 * kWidth), aligned(2), may_alias));
+typedef float UnalignedVec __attribute__((vector_size(4 * kWidth), aligned(1), may_alias));
+typedef uint16_t UnalignedVecH __attribute__((vector_size(2 * kWidth), aligned(1), may_alias));
 
-TENTH_INLINE Vec broadcast(float x) { return Vec{} + x; }
+TENTH_INLINE Vec broadcast(float x) { return x - Vec{}; }  // x + 0 would turn -0 into 0, and costs an addition
 TENTH_INLINE Vec zero() { return Vec{}; }
 
 // bf16 -> f32 is exact; f32 -> bf16 rounds to nearest, ties to even, and keeps NaN (as bf16 of tensor/dtype.h).

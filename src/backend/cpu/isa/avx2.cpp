@@ -9,8 +9,9 @@
 namespace tenth::cpu {
 
 const GemmKernels kGemmF32Avx2 = avx2::kGemmF32;
+const GemmKernels kGemmWidenedAvx2 = avx2::kGemmWidened;
 const RowKernels kRowsAvx2 = avx2::kRowKernels;
 const AttentionKernels kAttentionAvx2 = avx2::kAttentionKernels;
-const KernelTable kKernelsAvx2 = {&kGemmF32Avx2, &kGemmF32Avx2, &kRowsAvx2, &kAttentionAvx2};
+const KernelTable kKernelsAvx2 = {&kGemmF32Avx2, &kGemmWidenedAvx2, &kRowsAvx2, &kAttentionAvx2};
 
 }  // namespace tenth::cpu

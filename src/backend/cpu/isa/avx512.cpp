@@ -9,8 +9,9 @@
 namespace tenth::cpu {
 
 const GemmKernels kGemmF32Avx512 = avx512::kGemmF32;
+const GemmKernels kGemmWidenedAvx512 = avx512::kGemmWidened;
 const RowKernels kRowsAvx512 = avx512::kRowKernels;
 const AttentionKernels kAttentionAvx512 = avx512::kAttentionKernels;
-const KernelTable kKernelsAvx512 = {&kGemmF32Avx512, &kGemmF32Avx512, &kRowsAvx512, &kAttentionAvx512};
+const KernelTable kKernelsAvx512 = {&kGemmF32Avx512, &kGemmWidenedAvx512, &kRowsAvx512, &kAttentionAvx512};
 
 }  // namespace tenth::cpu

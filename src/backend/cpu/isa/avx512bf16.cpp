@@ -6,7 +6,7 @@
 
 namespace tenth::cpu {
 
-const GemmKernels kGemmBf16Avx512Bf16 = avx512bf16::kGemmF32;
+const GemmKernels kGemmBf16Avx512Bf16 = avx512bf16::kGemmPairs;
 const KernelTable kKernelsAvx512Bf16 = {&kGemmF32Avx512, &kGemmBf16Avx512Bf16, &kRowsAvx512, &kAttentionAvx512};
 
 }  // namespace tenth::cpu

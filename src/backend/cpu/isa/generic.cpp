@@ -2,15 +2,17 @@
 #define TENTH_ISA generic
 #define TENTH_VEC_WIDTH 4
 #include "backend/cpu/attention_kernels.h"
-#include "backend/cpu/gemm_kernels.h"
+#include "backend/cpu/gemm_amx.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/row_kernels.h"
 
 namespace tenth::cpu {
 
 const GemmKernels kGemmF32Generic = generic::kGemmF32;
+const GemmKernels kGemmWidenedGeneric = generic::kGemmWidened;
+const GemmKernels kGemmBf16AmxEmulated = generic::kGemmAmxEmulated;
 const RowKernels kRowsGeneric = generic::kRowKernels;
 const AttentionKernels kAttentionGeneric = generic::kAttentionKernels;
-const KernelTable kKernelsGeneric = {&kGemmF32Generic, &kGemmF32Generic, &kRowsGeneric, &kAttentionGeneric};
+const KernelTable kKernelsGeneric = {&kGemmF32Generic, &kGemmWidenedGeneric, &kRowsGeneric, &kAttentionGeneric};
 
 }  // namespace tenth::cpu

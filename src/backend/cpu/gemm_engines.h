@@ -1,0 +1,164 @@
+// Engines: how blocks of A and B come into the order that tiles read, and which tiles run. Include only from isa/*.cpp.
+#pragma once
+#include "backend/cpu/gemm_pack.h"
+#include "backend/cpu/gemm_table.h"
+#include "backend/cpu/gemm_tile.h"
+
+namespace tenth::cpu::TENTH_ISA {
+namespace {
+
+// Part of a product: rows [m0, m0 + rows) of C, the part [k0, k0 + depth) of the sums.
+struct Block {
+  int64_t m0, rows, k0, depth;
+};
+
+struct BlockA {
+  const char* data;
+  int64_t row_bytes;  // row i at data + i * row_bytes; or
+  bool by_steps;      // tiles one after the other, each by steps (see tile())
+};
+struct BlockB {
+  const char* data;
+  int64_t step_bytes;
+};
+
+// Where rows lie a multiple of this many bytes apart, a few sets of the cache serve all of them: copying them pays.
+TENTH_INLINE bool bad_stride(int64_t bytes) { return bytes % 2048 == 0; }
+
+template <class Multiply>
+void multiply_tiles(const BlockA& a, const BlockB& b, int64_t rows, int64_t steps, float* c, int64_t c_stride,
+                    bool add_to_c) {
+  const TileCut cut = cut_rows(rows);
+  for (int64_t i = 0; i < cut.tiles; i++) {
+    const int64_t r = cut.begin(i), height = cut.begin(i + 1) - r;
+    const TileFunction run = (a.by_steps ? Tiles<Multiply>::by_steps : Tiles<Multiply>::by_rows)[height - 1];
+    run(a.data + r * (a.by_steps ? 4 * steps : a.row_bytes), a.row_bytes, b.data, b.step_bytes, c + r * c_stride,
+        c_stride, steps, add_to_c);
+  }
+}
+
+// Sums in float32 of products of float32; B of type T, float or uint16_t (bf16), A of either.
+template <class T, class Multiply>
+struct FloatEngine {
+  static constexpr int kRows = kTileRows, kColumns = kPanel;
+  static constexpr int kMultiple = 1, kElementBytes = sizeof(T);
+  struct Session {};
+
+  static void pack(void* panel, const void* b, int64_t b_stride, GemmLayout layout, int64_t k, int64_t n) {
+    if (layout == GemmLayout::kRows) {
+      copy_rows((T*)panel, kPanel, (const T*)b, b_stride, k, n, kPanel);
+    } else {
+      transpose_copy((T*)panel, kPanel, b, b_stride * int64_t(sizeof(T)), n, k, kPanel);
+    }
+  }
+
+  template <class From>
+  static BlockA copy_a(const GemmTask& t, const Block& block, float* scratch) {
+    if (!t.a_transposed) {
+      const int64_t stride = round_up(block.depth, 16) + 16;
+      copy_rows(scratch, stride, (const From*)t.a + block.m0 * t.a_stride + block.k0, t.a_stride, block.rows,
+                block.depth, block.depth);
+      return {(const char*)scratch, 4 * stride, false};
+    }
+    const From* from = (const From*)t.a + block.k0 * t.a_stride + block.m0;
+    const TileCut cut = cut_rows(block.rows);
+    for (int64_t i = 0; i < cut.tiles; i++) {
+      const int64_t r = cut.begin(i), height = cut.begin(i + 1) - r;
+      copy_rows(scratch + r * block.depth, height, from + r, t.a_stride, block.depth, height, height);
+    }
+    return {(const char*)scratch, 0, true};
+  }
+
+  static BlockA prepare_a(const GemmTask& t, const Block& block, void* scratch) {
+    if (!t.a_f32) return copy_a<uint16_t>(t, block, (float*)scratch);
+    const bool copy = t.a_transposed || (bad_stride(4 * t.a_stride) && block.rows > kTileRows);
+    if (copy) return copy_a<float>(t, block, (float*)scratch);
+    return {(const char*)((const float*)t.a + block.m0 * t.a_stride + block.k0), 4 * t.a_stride, false};
+  }
+
+  static BlockB prepare_b(const GemmTask& t, const Block& block, int64_t n0, int64_t n, void* scratch) {
+    constexpr int64_t kSize = sizeof(T);
+    const T* b = (const T*)t.b;
+    if (t.b_layout == GemmLayout::kPanels) return {(const char*)(b + n0 * t.k + block.k0 * kPanel), kPanel * kSize};
+    const bool rows = t.b_layout == GemmLayout::kRows;
+    b += rows ? block.k0 * t.b_stride + n0 : n0 * t.b_stride + block.k0;
+    if (rows && n == kPanel && t.m <= 2 * kTileRows) return {(const char*)b, t.b_stride * kSize};
+    pack(scratch, b, t.b_stride, t.b_layout, block.depth, n);
+    return {(const char*)scratch, kPanel * kSize};
+  }
+
+  static void multiply(const BlockA& a, const BlockB& b, const Block& block, float* c, int64_t c_stride,
+                       bool add_to_c) {
+    multiply_tiles<Multiply>(a, b, block.rows, block.depth, c, c_stride, add_to_c);
+  }
+};
+
+// Panels of pairs of bf16: step p of a panel holds elements 2 p and 2 p + 1 of k of its columns. k is padded with
+// zeros.
+template <int kMultipleOf, int kPanelColumns>
+struct PairPanels {
+  static constexpr int kMultiple = kMultipleOf, kColumns = kPanelColumns, kElementBytes = 2;
+
+  static void pack(void* panel, const void* b, int64_t b_stride, GemmLayout layout, int64_t k, int64_t n) {
+    uint32_t* pairs = (uint32_t*)panel;
+    const uint16_t* from = (const uint16_t*)b;
+    const int64_t padded = round_up(k, kMultiple);
+    if (layout == GemmLayout::kRows) return pair_rows(pairs, kColumns, from, b_stride, k, n, padded, kColumns);
+    transpose_copy((float*)pairs, kColumns, b, 2 * b_stride, n, k / 2, kColumns);
+    for (int64_t p = k / 2; p < padded / 2; p++) {
+      for (int64_t j = 0; j < kColumns; j++)
+        pairs[p * kColumns + j] = 2 * p < k && j < n ? from[j * b_stride + 2 * p] : 0;
+    }
+  }
+
+  static BlockB prepare_b(const GemmTask& t, const Block& block, int64_t n0, int64_t n, void* scratch) {
+    const uint16_t* b = (const uint16_t*)t.b;
+    if (t.b_layout == GemmLayout::kPanels) {
+      return {(const char*)(b + n0 * round_up(t.k, kMultiple) + block.k0 * kColumns), 4 * kColumns};
+    }
+    b += t.b_layout == GemmLayout::kRows ? block.k0 * t.b_stride + n0 : n0 * t.b_stride + block.k0;
+    pack(scratch, b, t.b_stride, t.b_layout, block.depth, n);
+    return {(const char*)scratch, 4 * kColumns};
+  }
+};
+
+#ifdef __AVX512BF16__
+// Dot products of pairs of bf16, summed in float32.
+struct PairEngine : PairPanels<2, kPanel> {
+  static constexpr int kRows = kTileRows;
+  struct Session {};
+
+  template <class From>
+  static BlockA copy_a(const GemmTask& t, const Block& block, void* scratch) {
+    const int64_t padded = round_up(block.depth, 2);
+    if (!t.a_transposed) {
+      const int64_t stride = round_up(block.depth, 32) + 32;
+      copy_rows((uint16_t*)scratch, stride, (const From*)t.a + block.m0 * t.a_stride + block.k0, t.a_stride, block.rows,
+                block.depth, padded);
+      return {(const char*)scratch, 2 * stride, false};
+    }
+    const From* from = (const From*)t.a + block.k0 * t.a_stride + block.m0;
+    const TileCut cut = cut_rows(block.rows);
+    for (int64_t i = 0; i < cut.tiles; i++) {
+      const int64_t r = cut.begin(i), height = cut.begin(i + 1) - r;
+      pair_rows((uint32_t*)scratch + r * padded / 2, height, from + r, t.a_stride, block.depth, height, padded, height);
+    }
+    return {(const char*)scratch, 0, true};
+  }
+
+  static BlockA prepare_a(const GemmTask& t, const Block& block, void* scratch) {
+    if (t.a_f32) return copy_a<float>(t, block, scratch);
+    const bool copy = t.a_transposed || block.depth % 2 != 0 || (bad_stride(2 * t.a_stride) && block.rows > kTileRows);
+    if (copy) return copy_a<uint16_t>(t, block, scratch);
+    return {(const char*)((const uint16_t*)t.a + block.m0 * t.a_stride + block.k0), 2 * t.a_stride, false};
+  }
+
+  static void multiply(const BlockA& a, const BlockB& b, const Block& block, float* c, int64_t c_stride,
+                       bool add_to_c) {
+    multiply_tiles<MultiplyPairs>(a, b, block.rows, (block.depth + 1) / 2, c, c_stride, add_to_c);
+  }
+};
+#endif
+
+}  // namespace
+}  // namespace tenth::cpu::TENTH_ISA
