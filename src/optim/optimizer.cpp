@@ -1,0 +1,121 @@
+#include "optim/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <unordered_set>
+
+namespace tenth {
+namespace {
+
+void check_option(bool ok, const char* name, double value, const char* expected) {
+  require(ok, ErrorKind::kInput, "optimizer: {} is {}, expected {}", name, value, expected);
+}
+
+void check(const OptimizerOptions& o) {
+  auto rate = [](double x) { return std::isfinite(x) && x >= 0; };
+  auto share = [](double x) { return x >= 0 && x < 1; };
+  check_option(rate(o.lr), "lr", o.lr, "a finite number of at least 0");
+  check_option(rate(o.adam_lr), "adam_lr", o.adam_lr, "a finite number of at least 0");
+  check_option(share(o.beta1), "beta1", o.beta1, "a number in [0, 1)");
+  check_option(share(o.beta2), "beta2", o.beta2, "a number in [0, 1)");
+  check_option(std::isfinite(o.eps) && o.eps > 0, "eps", o.eps, "a finite number above 0");
+  check_option(rate(o.weight_decay), "weight_decay", o.weight_decay, "a finite number of at least 0");
+  check_option(share(o.momentum), "momentum", o.momentum, "a number in [0, 1)");
+}
+
+Tensor zeros_like(const Tensor& t) {
+  Tensor zeros = Tensor::make(t.device(), t.dtype(), t.shape());
+  backend_of(t).fill(zeros, 0);
+  return zeros;
+}
+
+}  // namespace
+
+Optimizer::Optimizer(const std::vector<Parameter>& parameters, const OptimizerOptions& options) : options_(options) {
+  check(options);
+  for (const Parameter& p : parameters)
+    if (p.role != Parameter::Role::kBuffer && p.weight->trained()) members_.push_back({p, slot_of(p)});
+}
+
+// The place of the parameter's weight among the slots; a new one where it is the first of its weight.
+size_t Optimizer::slot_of(const Parameter& p) {
+  for (size_t i = slots_.size(); i-- > 0;) {
+    if (slots_[i].weight != p.weight) continue;
+    require(slots_[i].role == p.role, ErrorKind::kInternal,
+            "optimizer: {} has another role than the rest of its weight", p.name);
+    return i;
+  }
+  const Tensor& value = p.weight->value;
+  const bool muon = options_.kind == OptimizerOptions::Kind::kMuon && p.role == Parameter::Role::kMatrix;
+  require(!muon || p.value().rank() == 2, ErrorKind::kInternal, "optimizer: Muon wants matrices, {} has shape {}",
+          p.name, p.shape().text());
+  slots_.push_back({p.weight, p.role, muon, zeros_like(value), muon ? Tensor() : zeros_like(value)});
+  return slots_.size() - 1;
+}
+
+void Optimizer::step(double lr_scale, double grad_scale) {
+  require(std::isfinite(lr_scale) && std::isfinite(grad_scale), ErrorKind::kNumeric,
+          "optimizer step {}: learning-rate factor {} and gradient factor {}, expected finite numbers; no weight was "
+          "changed",
+          steps_ + 1, lr_scale, grad_scale);
+  for (const Slot& slot : slots_)
+    require(slot.weight->trained(), ErrorKind::kInternal, "optimizer: a weight has lost its gradient buffer");
+  steps_++;
+  for (const Slot& slot : slots_)
+    if (!slot.muon) adamw(slot, lr_scale, grad_scale);
+  muon(lr_scale, grad_scale);
+}
+
+void Optimizer::adamw(const Slot& slot, double lr_scale, double grad_scale) const {
+  const AdamWArgs args = {.lr = options_.adam_lr * lr_scale,
+                          .beta1 = options_.beta1,
+                          .beta2 = options_.beta2,
+                          .eps = options_.eps,
+                          .weight_decay = slot.role == Parameter::Role::kVector ? 0 : options_.weight_decay,
+                          .step = steps_,
+                          .grad_scale = grad_scale};
+  backend_of(slot.weight->value).adamw_step(slot.weight->value, slot.first, slot.second, slot.weight->grad, args);
+}
+
+void Optimizer::muon(double lr_scale, double grad_scale) const {
+  std::vector<MuonMatrix> matrices;
+  for (const Member& m : members_) {
+    const Slot& slot = slots_[m.slot];
+    if (slot.muon) matrices.push_back({m.parameter.value(), m.parameter.grad(), m.parameter.view_of(slot.first)});
+  }
+  if (matrices.empty()) return;
+  muon_step(backend_of(matrices[0].value), matrices,
+            {.lr = options_.lr * lr_scale,
+             .weight_decay = options_.weight_decay,
+             .momentum = options_.momentum,
+             .nesterov = options_.nesterov,
+             .scale = options_.scale,
+             .grad_scale = grad_scale});
+}
+
+std::vector<NamedTensor> Optimizer::state() const {
+  std::vector<NamedTensor> tensors;
+  for (const Member& m : members_) {
+    const Slot& slot = slots_[m.slot];
+    tensors.push_back({m.parameter.name + (slot.muon ? ".momentum" : ".exp_avg"), m.parameter.view_of(slot.first)});
+    if (!slot.muon) tensors.push_back({m.parameter.name + ".exp_avg_sq", m.parameter.view_of(slot.second)});
+  }
+  return tensors;
+}
+
+double global_norm(const std::vector<Parameter>& parameters) {
+  std::unordered_set<const Weight*> seen;
+  double sum = 0;
+  for (const Parameter& p : parameters) {
+    if (p.role == Parameter::Role::kBuffer || !p.weight->trained() || !seen.insert(p.weight.get()).second) continue;
+    sum += backend_of(p.weight->grad).sum_of_squares(p.weight->grad);
+  }
+  return std::sqrt(sum);
+}
+
+double clip_factor(double norm, double max_norm) {
+  require(std::isfinite(norm), ErrorKind::kNumeric, "the norm of the gradients is {}, expected a finite number", norm);
+  return std::min(1.0, max_norm / (norm + 1e-6));
+}
+
+}  // namespace tenth
