@@ -99,7 +99,9 @@ void write_file(const Path& path, std::string_view bytes) {
 
 void replace_folder(const Path& folder, const std::function<void(const Path& beside)>& fill) {
   namespace fs = std::filesystem;
-  const auto sibling = [&](const char* role) { return Path(folder.string() + fmt::format(".{}-{}", role, ::getpid())); };
+  const auto sibling = [&](const char* role) {
+    return Path(folder.string() + fmt::format(".{}-{}", role, ::getpid()));
+  };
   const Path beside = sibling("partial"), old = sibling("old");
   try {
     fs::remove_all(beside);

@@ -20,8 +20,8 @@ void write_file(const Path& path, std::string_view bytes);
 using ByteSink = std::function<void(std::span<const std::byte>)>;
 void write_file(const Path& path, const std::function<void(const ByteSink&)>& writer);
 
-// Fills a new folder through the function and puts it in the place of the old one, if there was one: a reader sees the old
-// folder or the new one, and an error leaves the old one as it was.
+// Fills a new folder through the function and puts it in the place of the old one, if there was one: a reader sees the
+// old folder or the new one, and an error leaves the old one as it was.
 void replace_folder(const Path& folder, const std::function<void(const Path& beside)>& fill);
 
 // A read-only map of a file. The bytes live as long as the object.

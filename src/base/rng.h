@@ -15,9 +15,9 @@ class Rng {
 
   uint32_t next_u32();
   uint64_t next_u64();
-  double uniform();                 // [0, 1), 53 bits
-  double normal();                  // mean 0, variance 1 (Box-Muller; two draws a number)
-  uint64_t below(uint64_t n);       // 0 .. n-1, unbiased; n > 0
+  double uniform();                            // [0, 1), 53 bits
+  double normal();                             // mean 0, variance 1 (Box-Muller; two draws a number)
+  uint64_t below(uint64_t n);                  // 0 .. n-1, unbiased; n > 0
   int64_t between(int64_t low, int64_t high);  // low .. high, both included
   bool chance(double p) { return uniform() < p; }
 

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "base/threads.h"
 #include "cli/commands.h"
 #include "rl/pipeline.h"
@@ -27,6 +28,11 @@ void train(const TrainOptions& options) {
   const RunSummary summary =
       run_recipe(recipe, {.run_dir = out, .recipe_file = options.recipe, .resume = options.resume});
   std::fputs(summary_text(summary).c_str(), stdout);
+  for (const Transcript& sample : summary.after.empty() ? summary.before : summary.after) {
+    std::printf("%s  %s  <think>%s%s\n", sample.right ? "right" : "wrong", printable(sample.question).c_str(),
+                printable(sample.completion).c_str(),
+                sample.right ? "" : fmt::format("  (expected {})", printable(sample.expected)).c_str());
+  }
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "problems/response.h"
-#include "rl/task_dataset.h"
+#include "tokenizer/chat_format.h"
 
 namespace tenth {
 
@@ -25,7 +25,7 @@ GradedResult evaluate(Transformer& model, const Tokenizer& tokenizer, const Task
   std::vector<GenerationRequest> requests;
   for (size_t i = 0; i < problems.size(); i++) {
     GenerationRequest request;
-    request.prompt = prompt_ids(tokenizer, problems[i].question);
+    request.prompt = encode_prompt(tokenizer, problems[i].question);
     request.sampling.temperature = options.temperature;
     request.sampling.seed = philox(options.seed, 0, i)[0];
     request.max_new_tokens = options.max_new_tokens;

@@ -2,7 +2,7 @@
 
 #include "eval/graded.h"
 #include "problems/response.h"
-#include "rl/task_dataset.h"
+#include "tokenizer/chat_format.h"
 
 namespace tenth {
 namespace {
@@ -19,7 +19,7 @@ Round make_round(const Tokenizer& tokenizer, const Task& task, const RlSettings&
   for (int64_t p = 0; p < count; p++) {
     round.problems.push_back(task.draw(rng));
     GenerationRequest request;
-    request.prompt = prompt_ids(tokenizer, round.problems.back().question);
+    request.prompt = encode_prompt(tokenizer, round.problems.back().question);
     request.sampling.temperature = s.temperature;
     request.sampling.seed = rng.next_u64();
     request.max_new_tokens = s.max_new_tokens;

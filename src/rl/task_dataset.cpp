@@ -4,24 +4,16 @@
 
 namespace tenth {
 
-std::vector<int32_t> prompt_ids(const Tokenizer& tokenizer, const std::string& question) {
-  return encode_chat(tokenizer, {{"user", question}}, true);
-}
-
-std::vector<int32_t> response_ids(const Tokenizer& tokenizer, const std::string& response) {
-  return tokenizer.encode(response + kEosToken, true);
-}
-
 void TaskDataset::add_one(Examples& examples, Rng& rng) const {
   std::vector<int32_t> prompt, text;
   if (kind_ == Kind::kDemonstrations) {
     const Problem problem = task_.draw(rng);
-    prompt = prompt_ids(tokenizer_, problem.question);
-    text = response_ids(tokenizer_, task_.demonstration(problem, rng));
+    prompt = encode_prompt(tokenizer_, problem.question);
+    text = encode_response(tokenizer_, task_.demonstration(problem, rng));
   } else {
     const Document document = task_.document(rng);
-    if (!document.question.empty()) prompt = prompt_ids(tokenizer_, document.question);
-    text = response_ids(tokenizer_, document.text);
+    if (!document.question.empty()) prompt = encode_prompt(tokenizer_, document.question);
+    text = encode_response(tokenizer_, document.text);
   }
   const size_t unscored = kind_ == Kind::kDemonstrations ? prompt.size() : 0;
   prompt.insert(prompt.end(), text.begin(), text.end());

@@ -6,11 +6,6 @@
 
 namespace tenth {
 
-// <user>question<think>, in ids: what the model is given.
-std::vector<int32_t> prompt_ids(const Tokenizer& tokenizer, const std::string& question);
-// thinking</think><answer>…</answer><eos>: what it is to write.
-std::vector<int32_t> response_ids(const Tokenizer& tokenizer, const std::string& response);
-
 // Documents for pretraining, all tokens scored; or demonstrations for SFT, the responses scored. A batch is filled up
 // to batch_tokens with whole sequences, drawn by (seed, batch).
 class TaskDataset : public Dataset {

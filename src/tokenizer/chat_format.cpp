@@ -74,4 +74,12 @@ void require_chat_template(const Tokenizer& tokenizer) {
       "chat_template: only the one that tenth writes is supported; those of other models come with a later version");
 }
 
+std::vector<int32_t> encode_prompt(const Tokenizer& tokenizer, const std::string& question) {
+  return encode_chat(tokenizer, {{"user", question}}, true);
+}
+
+std::vector<int32_t> encode_response(const Tokenizer& tokenizer, const std::string& response) {
+  return tokenizer.encode(response + kEosToken, true);
+}
+
 }  // namespace tenth

@@ -31,6 +31,11 @@ std::string render_chat(const std::vector<Message>& messages, bool add_generatio
 std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, const std::vector<Message>& messages,
                                  bool add_generation_prompt);
 
+// One question, ready to be answered: <user>question<think>.
+std::vector<int32_t> encode_prompt(const Tokenizer& tokenizer, const std::string& question);
+// The answer to learn: thinking</think><answer>…</answer><eos>.
+std::vector<int32_t> encode_response(const Tokenizer& tokenizer, const std::string& response);
+
 // Throws unless the tokenizer's chat template is the one above: kInput where it has none, kUnsupported for another.
 void require_chat_template(const Tokenizer& tokenizer);
 
