@@ -131,7 +131,9 @@ inline void compare(const Result& got, const Result& want) {
   double allowed_at_first = 0, worst = 0;
   for (size_t i = want.values.size(); i-- > 0;) {
     const double a = got.values[i], b = want.values[i];
-    const double allowed = element * std::fabs(b) + sum * (want.magnitudes.empty() ? largest : want.magnitudes[i]);
+    const double magnitude = want.magnitudes.empty() ? largest : want.magnitudes[i];
+    const double flush = integer ? 0 : double(std::numeric_limits<float>::min());
+    const double allowed = element * std::fabs(b) + sum * magnitude + flush;
     const bool good = std::isfinite(b) ? std::fabs(a - b) <= allowed : same_bits(a, b);
     if (std::isfinite(b) && allowed > 0) worst = std::max(worst, std::fabs(a - b) / allowed);
     if (!good) wrong++, first = i, allowed_at_first = allowed;

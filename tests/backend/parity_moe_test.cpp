@@ -55,7 +55,7 @@ void report(Trial& t, const Gated& g) {
 
 TEST(ParityGate, Forward) {
   each_router([](int64_t n, const Router& r) {
-    for (double size : {1.0, 20.0})
+    for (double size : {0.1, 3.0})  // larger ones saturate: near ties
       for (double bias_size : {0.0, 0.3, 2.0})
         check_parity([&](Trial& t) {
           Tensor logits = t.dense(DType::kF32, {n, r.experts}, size);
