@@ -138,7 +138,7 @@ void amx_tile(const char* a, int64_t a_row_bytes, const char* b, float* c, int64
 
 template <class Tiles>
 struct AmxEngine : PairPanels<kAmxDepth, 32> {
-  static constexpr int kRows = kAmxRows;
+  static constexpr int kRows = kAmxRows, kColumns = 32, kColumnStep = 32;
   using Session = typename Tiles::Session;
 
   // Rows of pairs of k, 16 rows and one tile of k at a time: pairs first, which lie by k, then their transposition.
@@ -175,19 +175,21 @@ struct AmxEngine : PairPanels<kAmxDepth, 32> {
     return {(const char*)((const uint16_t*)t.a + block.m0 * t.a_stride + block.k0), 2 * t.a_stride, false};
   }
 
-  static void multiply(const BlockA& a, const BlockB& b, const Block& block, float* c, int64_t c_stride,
+  static int64_t width(const GemmTask&, int64_t, int64_t) { return kColumns; }
+
+  static void multiply(const BlockA& a, const BlockB& b, const Block& block, int64_t, float* c, int64_t c_stride,
                        bool add_to_c) {
     for (int64_t r = 0; r < block.rows; r += kAmxRows) {
-      const char* rows = a.data + r * a.row_bytes;
+      const char* rows = a.data + r * a.stride_bytes;
       float* to = c + r * c_stride;
       const int64_t height = lesser(kAmxRows, block.rows - r);
       if (height == kAmxRows) {
-        amx_tile<Tiles, 32>(rows, a.row_bytes, b.data, to, c_stride, block.depth, add_to_c);
+        amx_tile<Tiles, 32>(rows, a.stride_bytes, b.data, to, c_stride, block.depth, add_to_c);
         continue;
       }
       alignas(64) float edge[kAmxRows * 32];
       if (add_to_c) copy_rows(edge, 32, to, c_stride, height, 32, 32);
-      (height > 16 ? amx_tile<Tiles, 32> : amx_tile<Tiles, 16>)(rows, a.row_bytes, b.data, edge, 32, block.depth,
+      (height > 16 ? amx_tile<Tiles, 32> : amx_tile<Tiles, 16>)(rows, a.stride_bytes, b.data, edge, 32, block.depth,
                                                                 add_to_c);
       copy_rows(to, c_stride, edge, 32, height, 32, 32);
     }

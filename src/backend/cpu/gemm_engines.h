@@ -14,35 +14,81 @@ struct Block {
 
 struct BlockA {
   const char* data;
-  int64_t row_bytes;  // row i at data + i * row_bytes; or
-  bool by_steps;      // tiles one after the other, each by steps (see tile())
+  int64_t stride_bytes;  // from row to row or, if by_steps, from tile to tile
+  bool by_steps;         // see tile()
 };
 struct BlockB {
   const char* data;
-  int64_t step_bytes;
+  int64_t step_bytes, panel_bytes;
 };
 
 // Where rows lie a multiple of this many bytes apart, a few sets of the cache serve all of them: copying them pays.
 TENTH_INLINE bool bad_stride(int64_t bytes) { return bytes % 2048 == 0; }
 
-template <class Multiply>
-void multiply_tiles(const BlockA& a, const BlockB& b, int64_t rows, int64_t steps, float* c, int64_t c_stride,
-                    bool add_to_c) {
-  const TileCut cut = cut_rows(rows);
-  for (int64_t i = 0; i < cut.tiles; i++) {
-    const int64_t r = cut.begin(i), height = cut.begin(i + 1) - r;
-    const TileFunction run = (a.by_steps ? Tiles<Multiply>::by_steps : Tiles<Multiply>::by_rows)[height - 1];
-    run(a.data + r * (a.by_steps ? 4 * steps : a.row_bytes), a.row_bytes, b.data, b.step_bytes, c + r * c_stride,
-        c_stride, steps, add_to_c);
+// A block of a transposed A as tiles by steps: along its rows, as it lies in memory. A step is one k, or a pair.
+// Vectors are loaded whole where the row has as much; what they bring beyond the height of a tile is not read.
+template <bool kPairs, class From>
+BlockA copy_steps(const GemmTask& t, const Block& block, float* scratch) {
+  const From* from = (const From*)t.a + block.k0 * t.a_stride + block.m0;
+  const TileCut cut = cut_rows(block.rows);
+  constexpr int kVectors = kStepPitch / kWidth;
+  int64_t begin[64];  // of each vector of a step; a block has fewer tiles
+  for (int64_t v = 0; v < cut.tiles * kVectors; v++) begin[v] = cut.begin(v / kVectors) + v % kVectors * kWidth;
+  const int64_t per_step = kPairs ? 2 : 1, steps = (block.depth + per_step - 1) / per_step;
+  const int64_t tile_stride = steps * kStepPitch + 16;  // not a power of two
+  for (int64_t s = 0; s < steps; s++) {
+    const From* row = from + s * per_step * t.a_stride;
+    for (int64_t i = 0; i < cut.tiles; i++) {
+      for (int v = 0; v < kVectors; v++) {
+        const int64_t c = begin[i * kVectors + v], left = block.rows - c;
+        float* to = scratch + i * tile_stride + s * kStepPitch + v * kWidth;
+        if constexpr (kPairs)
+          store(to, pair_of(row + c, t.a_stride, block.depth - 2 * s, lanes_left(left)));
+        else
+          store(to, left >= kWidth ? load(row + c) : load(row + c, lanes_left(left)));
+      }
+    }
   }
+  return {(const char*)scratch, 4 * tile_stride, true};
 }
+
+// What the engines that multiply in vectors share.
+template <class Multiply>
+struct VectorTiles {
+  static constexpr int kRows = kTileRows, kColumns = kPanel;
+  static constexpr int kColumnStep = kWidth;  // C is written in whole multiples of this
+  struct Session {};
+
+  // Columns to be made at once, at most `columns`, or a part of a panel.
+  static int64_t width(const GemmTask& t, int64_t rows, int64_t columns) {
+    if (t.a_transposed || t.b_layout != GemmLayout::kPanels) return kPanel;
+    if (rows <= kRowsOfFourPanels && columns >= 4 * kPanel) return 4 * kPanel;
+    return rows <= kRowsOfTwoPanels && columns >= 2 * kPanel ? 2 * kPanel : kPanel;
+  }
+
+  static void multiply_tiles(const BlockA& a, const BlockB& b, int64_t rows, int64_t columns, int64_t steps, float* c,
+                             int64_t c_stride, bool add_to_c) {
+    const TileCut cut = cut_rows(rows);
+    const int64_t vectors = (columns + kWidth - 1) / kWidth;
+    for (int64_t i = 0; i < cut.tiles; i++) {
+      const int64_t r = cut.begin(i), height = cut.begin(i + 1) - r;
+      find_tile<Multiply>(height, vectors, a.by_steps)({.a = a.data + (a.by_steps ? i : r) * a.stride_bytes,
+                                                        .a_row_bytes = a.stride_bytes,
+                                                        .b = b.data,
+                                                        .b_step_bytes = b.step_bytes,
+                                                        .b_panel_bytes = b.panel_bytes,
+                                                        .c = c + r * c_stride,
+                                                        .c_stride = c_stride,
+                                                        .steps = steps,
+                                                        .add_to_c = add_to_c});
+    }
+  }
+};
 
 // Sums in float32 of products of float32; B of type T, float or uint16_t (bf16), A of either.
 template <class T, class Multiply>
-struct FloatEngine {
-  static constexpr int kRows = kTileRows, kColumns = kPanel;
+struct FloatEngine : VectorTiles<Multiply> {
   static constexpr int kMultiple = 1, kElementBytes = sizeof(T);
-  struct Session {};
 
   static void pack(void* panel, const void* b, int64_t b_stride, GemmLayout layout, int64_t k, int64_t n) {
     if (layout == GemmLayout::kRows) {
@@ -60,13 +106,7 @@ struct FloatEngine {
                 block.depth, block.depth);
       return {(const char*)scratch, 4 * stride, false};
     }
-    const From* from = (const From*)t.a + block.k0 * t.a_stride + block.m0;
-    const TileCut cut = cut_rows(block.rows);
-    for (int64_t i = 0; i < cut.tiles; i++) {
-      const int64_t r = cut.begin(i), height = cut.begin(i + 1) - r;
-      copy_rows(scratch + r * block.depth, height, from + r, t.a_stride, block.depth, height, height);
-    }
-    return {(const char*)scratch, 0, true};
+    return copy_steps<false, From>(t, block, scratch);
   }
 
   static BlockA prepare_a(const GemmTask& t, const Block& block, void* scratch) {
@@ -79,17 +119,19 @@ struct FloatEngine {
   static BlockB prepare_b(const GemmTask& t, const Block& block, int64_t n0, int64_t n, void* scratch) {
     constexpr int64_t kSize = sizeof(T);
     const T* b = (const T*)t.b;
-    if (t.b_layout == GemmLayout::kPanels) return {(const char*)(b + n0 * t.k + block.k0 * kPanel), kPanel * kSize};
+    if (t.b_layout == GemmLayout::kPanels) {
+      return {(const char*)(b + n0 * t.k + block.k0 * kPanel), kPanel * kSize, t.k * kPanel * kSize};
+    }
     const bool rows = t.b_layout == GemmLayout::kRows;
     b += rows ? block.k0 * t.b_stride + n0 : n0 * t.b_stride + block.k0;
-    if (rows && n == kPanel && t.m <= 2 * kTileRows) return {(const char*)b, t.b_stride * kSize};
+    if (rows && n == kPanel && t.m <= 2 * kTileRows) return {(const char*)b, t.b_stride * kSize, 0};
     pack(scratch, b, t.b_stride, t.b_layout, block.depth, n);
-    return {(const char*)scratch, kPanel * kSize};
+    return {(const char*)scratch, kPanel * kSize, 0};
   }
 
-  static void multiply(const BlockA& a, const BlockB& b, const Block& block, float* c, int64_t c_stride,
-                       bool add_to_c) {
-    multiply_tiles<Multiply>(a, b, block.rows, block.depth, c, c_stride, add_to_c);
+  static void multiply(const BlockA& a, const BlockB& b, const Block& block, int64_t columns, float* c,
+                       int64_t c_stride, bool add_to_c) {
+    VectorTiles<Multiply>::multiply_tiles(a, b, block.rows, columns, block.depth, c, c_stride, add_to_c);
   }
 };
 
@@ -97,37 +139,36 @@ struct FloatEngine {
 // zeros.
 template <int kMultipleOf, int kPanelColumns>
 struct PairPanels {
-  static constexpr int kMultiple = kMultipleOf, kColumns = kPanelColumns, kElementBytes = 2;
+  static constexpr int kMultiple = kMultipleOf, kElementBytes = 2;
 
   static void pack(void* panel, const void* b, int64_t b_stride, GemmLayout layout, int64_t k, int64_t n) {
     uint32_t* pairs = (uint32_t*)panel;
     const uint16_t* from = (const uint16_t*)b;
     const int64_t padded = round_up(k, kMultiple);
-    if (layout == GemmLayout::kRows) return pair_rows(pairs, kColumns, from, b_stride, k, n, padded, kColumns);
-    transpose_copy((float*)pairs, kColumns, b, 2 * b_stride, n, k / 2, kColumns);
+    if (layout == GemmLayout::kRows)
+      return pair_rows(pairs, kPanelColumns, from, b_stride, k, n, padded, kPanelColumns);
+    transpose_copy((float*)pairs, kPanelColumns, b, 2 * b_stride, n, k / 2, kPanelColumns);
     for (int64_t p = k / 2; p < padded / 2; p++) {
-      for (int64_t j = 0; j < kColumns; j++)
-        pairs[p * kColumns + j] = 2 * p < k && j < n ? from[j * b_stride + 2 * p] : 0;
+      for (int64_t j = 0; j < kPanelColumns; j++)
+        pairs[p * kPanelColumns + j] = 2 * p < k && j < n ? from[j * b_stride + 2 * p] : 0;
     }
   }
 
   static BlockB prepare_b(const GemmTask& t, const Block& block, int64_t n0, int64_t n, void* scratch) {
     const uint16_t* b = (const uint16_t*)t.b;
     if (t.b_layout == GemmLayout::kPanels) {
-      return {(const char*)(b + n0 * round_up(t.k, kMultiple) + block.k0 * kColumns), 4 * kColumns};
+      const int64_t padded = round_up(t.k, kMultiple);
+      return {(const char*)(b + n0 * padded + block.k0 * kPanelColumns), 4 * kPanelColumns, 2 * padded * kPanelColumns};
     }
     b += t.b_layout == GemmLayout::kRows ? block.k0 * t.b_stride + n0 : n0 * t.b_stride + block.k0;
     pack(scratch, b, t.b_stride, t.b_layout, block.depth, n);
-    return {(const char*)scratch, 4 * kColumns};
+    return {(const char*)scratch, 4 * kPanelColumns, 0};
   }
 };
 
 #ifdef __AVX512BF16__
 // Dot products of pairs of bf16, summed in float32.
-struct PairEngine : PairPanels<2, kPanel> {
-  static constexpr int kRows = kTileRows;
-  struct Session {};
-
+struct PairEngine : PairPanels<2, kPanel>, VectorTiles<MultiplyPairs> {
   template <class From>
   static BlockA copy_a(const GemmTask& t, const Block& block, void* scratch) {
     const int64_t padded = round_up(block.depth, 2);
@@ -137,13 +178,7 @@ struct PairEngine : PairPanels<2, kPanel> {
                 block.depth, padded);
       return {(const char*)scratch, 2 * stride, false};
     }
-    const From* from = (const From*)t.a + block.k0 * t.a_stride + block.m0;
-    const TileCut cut = cut_rows(block.rows);
-    for (int64_t i = 0; i < cut.tiles; i++) {
-      const int64_t r = cut.begin(i), height = cut.begin(i + 1) - r;
-      pair_rows((uint32_t*)scratch + r * padded / 2, height, from + r, t.a_stride, block.depth, height, padded, height);
-    }
-    return {(const char*)scratch, 0, true};
+    return copy_steps<true, From>(t, block, (float*)scratch);
   }
 
   static BlockA prepare_a(const GemmTask& t, const Block& block, void* scratch) {
@@ -153,9 +188,9 @@ struct PairEngine : PairPanels<2, kPanel> {
     return {(const char*)((const uint16_t*)t.a + block.m0 * t.a_stride + block.k0), 2 * t.a_stride, false};
   }
 
-  static void multiply(const BlockA& a, const BlockB& b, const Block& block, float* c, int64_t c_stride,
-                       bool add_to_c) {
-    multiply_tiles<MultiplyPairs>(a, b, block.rows, (block.depth + 1) / 2, c, c_stride, add_to_c);
+  static void multiply(const BlockA& a, const BlockB& b, const Block& block, int64_t columns, float* c,
+                       int64_t c_stride, bool add_to_c) {
+    multiply_tiles(a, b, block.rows, columns, (block.depth + 1) / 2, c, c_stride, add_to_c);
   }
 };
 #endif

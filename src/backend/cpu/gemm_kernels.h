@@ -13,48 +13,49 @@ namespace {
 constexpr int64_t kBlockK = 512;
 constexpr int64_t kBlockM = 224;
 constexpr int64_t kBlockN = 512;
-constexpr int64_t kScratchA = kBlockM * (kBlockK + 32) * 4, kScratchB = kBlockK * 32 * 4;
+constexpr int64_t kScratchA = 320 * (kBlockK + 32) * 4, kScratchB = kBlockK * 32 * 4;
 constexpr int64_t kScratchC = kBlockM * kBlockN * 4;
 
 // What the sums of a block begin with: the bias, the old C, or nothing (then false, and c is not written).
-template <int kColumns>
+template <class Engine>
 bool begin_sums(const GemmTask& t, const Block& block, int64_t n0, int64_t n, float* c, int64_t c_stride,
                 bool in_place) {
+  const int64_t padded = round_up(n, Engine::kColumnStep);
   if (t.bias) {
-    copy_rows(c, c_stride, t.bias + n0, 0, block.rows, n, kColumns);
+    copy_rows(c, c_stride, t.bias + n0, 0, block.rows, n, padded);
   } else if (t.accumulate && !in_place) {
-    copy_rows(c, c_stride, (const float*)t.c + block.m0 * t.c_stride + n0, t.c_stride, block.rows, n, kColumns);
+    copy_rows(c, c_stride, (const float*)t.c + block.m0 * t.c_stride + n0, t.c_stride, block.rows, n, padded);
   }
   return t.bias || t.accumulate;
 }
 
-template <int kColumns>
-void store_sums(const GemmTask& t, const Block& block, int64_t n0, int64_t n, const float* sums) {
+TENTH_INLINE void store_sums(const GemmTask& t, const Block& block, int64_t n0, int64_t n, const float* sums,
+                             int64_t sums_stride) {
   const int64_t at = block.m0 * t.c_stride + n0;
   if (t.c_f32)
-    copy_rows((float*)t.c + at, t.c_stride, sums, kColumns, block.rows, n, n);
+    copy_rows((float*)t.c + at, t.c_stride, sums, sums_stride, block.rows, n, n);
   else
-    copy_rows((uint16_t*)t.c + at, t.c_stride, sums, kColumns, block.rows, n, n);
+    copy_rows((uint16_t*)t.c + at, t.c_stride, sums, sums_stride, block.rows, n, n);
 }
 
-// Columns [n_begin, n_end) of the rows of a block, for one block of k. Full panels of a float32 C are summed in place,
-// others in scratch, where those of several blocks of k need a place each.
+// Columns [n_begin, n_end) of the rows of a block, for one block of k. Whole vectors of a float32 C are summed in
+// place, others in scratch, where those of several blocks of k need a place each.
 template <class Engine>
 void run_block(const GemmTask& t, const Block& block, int64_t n_begin, int64_t n_end, char* scratch) {
   const bool first = block.k0 == 0, last = block.k0 + block.depth == t.k, only = first && last;
   float* scratch_c = (float*)(scratch + kScratchA + kScratchB);
-  constexpr int kColumns = Engine::kColumns;
   const BlockA a = Engine::prepare_a(t, block, scratch);
-  for (int64_t n0 = n_begin; n0 < n_end; n0 += kColumns) {
-    const int64_t n = lesser(kColumns, n_end - n0);
+  for (int64_t n0 = n_begin, width = 0; n0 < n_end; n0 += width) {
+    width = Engine::width(t, block.rows, n_end - n0);
+    const int64_t n = lesser(width, n_end - n0);
     const BlockB b = Engine::prepare_b(t, block, n0, n, scratch + kScratchA);
-    const bool in_place = t.c_f32 && n == kColumns;
+    const bool in_place = t.c_f32 && n % Engine::kColumnStep == 0;
     float* c =
         in_place ? (float*)t.c + block.m0 * t.c_stride + n0 : scratch_c + (only ? 0 : (n0 - n_begin) * block.rows);
-    const int64_t c_stride = in_place ? t.c_stride : kColumns;
-    const bool add_to_c = first ? begin_sums<kColumns>(t, block, n0, n, c, c_stride, in_place) : true;
-    Engine::multiply(a, b, block, c, c_stride, add_to_c);
-    if (last && !in_place) store_sums<kColumns>(t, block, n0, n, c);
+    const int64_t c_stride = in_place ? t.c_stride : width;
+    const bool add_to_c = first ? begin_sums<Engine>(t, block, n0, n, c, c_stride, in_place) : true;
+    Engine::multiply(a, b, block, n, c, c_stride, add_to_c);
+    if (last && !in_place) store_sums(t, block, n0, n, c, c_stride);
   }
 }
 

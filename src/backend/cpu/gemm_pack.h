@@ -54,18 +54,24 @@ void copy_rows(To* dst, int64_t dst_stride, const From* src, int64_t src_stride,
 TENTH_INLINE Vec as_bf16(const uint16_t* p, int count) { return load(p, count); }
 TENTH_INLINE Vec as_bf16(const float* p, int count) { return widen(narrow(load(p, count))); }
 
+// Of two rows, element by element: the first in the lower half, the second in the upper one; 0 for a row past the last.
+template <class From>
+TENTH_INLINE Vec pair_of(const From* first, int64_t src_stride, int64_t rows, int count) {
+  const VecU low = rows > 0 ? (VecU)as_bf16(first, count) : VecU{};
+  const VecU high = rows > 1 ? (VecU)as_bf16(first + src_stride, count) : VecU{};
+  return (Vec)(low >> 16 | high);
+}
+
 // Pairs of rows for dot products: dst[p * dst_stride + c] holds row 2 p in its lower half and row 2 p + 1 in its upper
-// one. Rows and columns beyond the given ones are 0, up to padded_rows (even) and padded_columns.
+// one. Rows and columns beyond the given ones are 0, up to padded_rows (even) and padded_columns, a multiple of kWidth.
 template <class From>
 void pair_rows(uint32_t* dst, int64_t dst_stride, const From* src, int64_t src_stride, int64_t rows, int64_t columns,
                int64_t padded_rows, int64_t padded_columns) {
   for (int64_t r = 0; r < padded_rows; r += 2) {
     const From* from = src + r * src_stride;
     for (int64_t c = 0; c < padded_columns; c += kWidth) {
-      const int valid = lanes_left(columns - c);
-      const VecU low = r < rows ? (VecU)as_bf16(from + c, valid) : VecU{};
-      const VecU high = r + 1 < rows ? (VecU)as_bf16(from + src_stride + c, valid) : VecU{};
-      store((float*)(dst + r / 2 * dst_stride + c), (Vec)(low >> 16 | high), lanes_left(padded_columns - c));
+      const Vec pair = pair_of(from + c, src_stride, rows - r, lanes_left(columns - c));
+      store((float*)(dst + r / 2 * dst_stride + c), pair);
     }
   }
 }

@@ -1,5 +1,7 @@
 // The innermost loop of matrix products: a block of C in registers. Include only from isa/*.cpp.
 #pragma once
+#include <utility>
+
 #include "backend/cpu/vec.h"
 
 namespace tenth::cpu::TENTH_ISA {
@@ -8,6 +10,7 @@ namespace {
 // A tile is at most this many rows by two vectors: 28 of 32 registers, or 12 of 16, hold sums.
 constexpr int kTileRows = kWidth == 16 ? 14 : 6;
 constexpr int kPanel = 2 * kWidth;
+constexpr int kStepPitch = kWidth == 16 ? 16 : 8;  // 4-byte elements from step to step of a tile that lies by steps
 
 // What one step along k does. A step is 4 bytes of A, a float or a pair of bf16, times a row of a panel of B.
 struct MultiplyF32 {
@@ -30,54 +33,86 @@ struct MultiplyPairs {
 };
 #endif
 
-// C (kRows, kPanel) = or += A (kRows, steps) B (steps, kPanel). Step s of row i of A: at a + i * a_row_bytes + 4 s, or,
-// if kBySteps, at a + 4 (s * kRows + i). Step s of B: at b + s * b_step_bytes.
-template <class Multiply, int kRows, bool kBySteps>
-void tile(const char* a, int64_t a_row_bytes, const char* b, int64_t b_step_bytes, float* c, int64_t c_stride,
-          int64_t steps, bool add_to_c) {
-  Vec sums[kRows][2];
-  if (add_to_c) {
+struct TileArgs {
+  const char* a;
+  int64_t a_row_bytes;
+  const char* b;
+  int64_t b_step_bytes, b_panel_bytes;
+  float* c;
+  int64_t c_stride, steps;
+  bool add_to_c;
+};
+
+// C (kRows, kVectors * kWidth) = or += A (kRows, steps) B. Step s of row i of A lies at a + i * a_row_bytes + 4 s, or,
+// if kBySteps, at a + 4 (s * kRows + i). Step s of panel p of B lies at b + p * b_panel_bytes + s * b_step_bytes.
+template <class Multiply, int kRows, int kVectors, bool kBySteps>
+void tile(const TileArgs& t) {
+  float* const c = t.c;
+  const int64_t c_stride = t.c_stride, a_row_bytes = t.a_row_bytes;
+  Vec sums[kRows][kVectors];
+  if (t.add_to_c) {
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; i++) {
-      sums[i][0] = load(c + i * c_stride);
-      sums[i][1] = load(c + i * c_stride + kWidth);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; v++) sums[i][v] = load(c + i * c_stride + v * kWidth);
     }
   } else {
 #pragma GCC unroll 16
-    for (int i = 0; i < kRows; i++) sums[i][0] = sums[i][1] = zero();
+    for (int i = 0; i < kRows; i++) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; v++) sums[i][v] = zero();
+    }
   }
-  for (int64_t s = 0; s < steps; s++) {
-    const Vec b0 = Multiply::load_b(b, 0), b1 = Multiply::load_b(b, 1);
+  const char *a = t.a, *b = t.b;
+  for (int64_t s = 0; s < t.steps; s++) {
+    Vec row[kVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; v++) row[v] = Multiply::load_b(b + v / 2 * t.b_panel_bytes, v % 2);
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; i++) {
       float value;
       __builtin_memcpy(&value, kBySteps ? a + 4 * i : a + i * a_row_bytes, 4);
-      sums[i][0] = Multiply::add(value, b0, sums[i][0]);
-      sums[i][1] = Multiply::add(value, b1, sums[i][1]);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; v++) sums[i][v] = Multiply::add(value, row[v], sums[i][v]);
     }
-    a += kBySteps ? 4 * kRows : 4;
-    b += b_step_bytes;
+    a += kBySteps ? 4 * kStepPitch : 4;
+    b += t.b_step_bytes;
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; i++) {
-    store(c + i * c_stride, sums[i][0]);
-    store(c + i * c_stride + kWidth, sums[i][1]);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; v++) store(c + i * c_stride + v * kWidth, sums[i][v]);
   }
 }
 
-using TileFunction = void (*)(const char*, int64_t, const char*, int64_t, float*, int64_t, int64_t, bool);
-template <class Multiply, int... kRows>
-struct TileList {
-  static constexpr TileFunction by_rows[] = {tile<Multiply, kRows, false>...};
-  static constexpr TileFunction by_steps[] = {tile<Multiply, kRows, true>...};
+using TileFunction = void (*)(const TileArgs&);
+template <class Multiply, int kVectors, bool kBySteps, class Rows>
+struct TileList;
+template <class Multiply, int kVectors, bool kBySteps, int... I>
+struct TileList<Multiply, kVectors, kBySteps, std::integer_sequence<int, I...>> {
+  static constexpr TileFunction of_height[] = {tile<Multiply, I + 1, kVectors, kBySteps>...};
 };
-#if TENTH_VEC_WIDTH == 16
+
+// A few rows do not keep the multiply-adds busy with one panel: several panels then run side by side. Up to this many
+// rows take two panels or four.
+constexpr int kRowsOfTwoPanels = kWidth == 16 ? 6 : 3, kRowsOfFourPanels = kWidth == 16 ? 3 : 1;
+
+// vectors: 1 (the first half of a panel), 2, 4 or 8.
 template <class Multiply>
-using Tiles = TileList<Multiply, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>;
-#else
-template <class Multiply>
-using Tiles = TileList<Multiply, 1, 2, 3, 4, 5, 6>;
-#endif
+TENTH_INLINE TileFunction find_tile(int64_t rows, int64_t vectors, bool by_steps) {
+  using All = std::make_integer_sequence<int, kTileRows>;
+  if (vectors == 8) {
+    return TileList<Multiply, 8, false, std::make_integer_sequence<int, kRowsOfFourPanels>>::of_height[rows - 1];
+  }
+  if (vectors == 4) {
+    return TileList<Multiply, 4, false, std::make_integer_sequence<int, kRowsOfTwoPanels>>::of_height[rows - 1];
+  }
+  if (by_steps)
+    return (vectors == 1 ? TileList<Multiply, 1, true, All>::of_height
+                         : TileList<Multiply, 2, true, All>::of_height)[rows - 1];
+  return (vectors == 1 ? TileList<Multiply, 1, false, All>::of_height
+                       : TileList<Multiply, 2, false, All>::of_height)[rows - 1];
+}
 
 // Rows are cut into tiles of nearly equal height: full ones and a thin rest would waste the thin one.
 struct TileCut {
