@@ -1,6 +1,7 @@
 #include "backend/cpu/peak.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 
 #include "backend/cpu/kernels.h"
@@ -16,12 +17,11 @@ double measure(const cpu::GemmKernels& kernels) {
   double best = 0;
   int64_t steps = 10'000;
   for (int run = 0; run < 10; run++) {
-    int64_t operations = 0;
+    std::atomic<int64_t> operations = 0;
     const auto start = std::chrono::steady_clock::now();
-#pragma omp parallel for num_threads(threads) schedule(static) reduction(+ : operations)
-    for (int t = 0; t < threads; t++) operations += kernels.register_loop(steps);
+    parallel_each(threads, [&](int64_t) { operations += kernels.register_loop(steps); });
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    best = std::max(best, double(operations) / std::max(seconds, 1e-9));
+    best = std::max(best, double(operations.load()) / std::max(seconds, 1e-9));
     if (seconds < 1e-3) steps *= 2;
   }
   return best / 1e9;
