@@ -97,6 +97,30 @@ TEST_P(Muon, TheScaleOfTheGradientDoesNotMatter) {
   testing::expect_close(values_of(other.value), values_of(one.value), 0, 2e-5, "scaled");
 }
 
+// Two steps by hand: M = mu M + (1 - mu) G, and the update from M, or from mu M + (1 - mu) G.
+TEST_P(Muon, MomentumWithAndWithoutNesterov) {
+  Rng rng(5);
+  const testing::Values g1 = testing::random_values(rng, 60), g2 = testing::random_values(rng, 60);
+  const auto mix = [](double a, const testing::Values& x, double b, const testing::Values& y) {
+    testing::Values sum(x.size());
+    for (size_t i = 0; i < x.size(); i++) sum[i] = a * x[i] + b * y[i];
+    return sum;
+  };
+  for (bool nesterov : {false, true}) {
+    MuonMatrix matrix = from_gradient(tensor({10, 6}, g1));
+    const MuonArgs args = {.lr = 1, .momentum = 0.9, .nesterov = nesterov};
+    muon_step(backend(), {&matrix, 1}, args);
+    matrix.grad = tensor({10, 6}, g2);
+    muon_step(backend(), {&matrix, 1}, args);
+    const testing::Values m = mix(0.09, g1, 0.1, g2), u = nesterov ? mix(0.9, m, 0.1, g2) : m;
+    const double c = std::sqrt(10.0 / 6);
+    const testing::Values want =
+        mix(-c, values_of(orthogonalized(tensor({10, 6}, g1))), -c, values_of(orthogonalized(tensor({10, 6}, u))));
+    testing::expect_close(values_of(matrix.momentum), m, 0, 1e-6, "momentum");
+    testing::expect_close(values_of(matrix.value), want, 0, 1e-4, nesterov ? "nesterov" : "plain");
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, Muon, ::testing::Values("reference", "cpu"), testing::backend_name);
 
 }  // namespace
