@@ -43,7 +43,7 @@ double largest(const Tensor& t) {
 Values difference_magnitudes(const Tensor& gradient, const Tensor& dout, const AttentionArgs& args,
                              const Tensor& other) {
   const double term = largest(dout) * largest(args.v) * std::sqrt(double(args.v.dim(2))) * args.scale;
-  return Values(size_t(gradient.count()), std::max(largest(gradient), term * largest(other) / 50));
+  return Values(size_t(gradient.count()), std::max(largest(gradient), term * largest(other) / 20));
 }
 
 template <class Body>
