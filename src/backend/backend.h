@@ -65,7 +65,7 @@ class Backend : public Device {
   // --- elementwise ---------------------------------------------------------------------------------------------------
   virtual void fill(const Tensor& y, double value) = 0;                     // any strides
   virtual void copy(const Tensor& y, const Tensor& x) = 0;                  // converts types; any strides
-  virtual void add(const Tensor& y, const Tensor& a, const Tensor& b) = 0;  // y may be a or b; y takes its own type
+  virtual void add(const Tensor& y, const Tensor& a, const Tensor& b) = 0;  // y may be a or b; any strides
   virtual void scale(const Tensor& y, const Tensor& x, double factor) = 0;  // y may be x
   virtual double sum_of_squares(const Tensor& x) = 0;                       // waits; f64 sum in a fixed order
 
@@ -138,8 +138,9 @@ class Backend : public Device {
                             const Tensor& bias, bool replay, const GateArgs& args) = 0;
   virtual void gate_backward(const Tensor& dlogits, const Tensor& dweights, const Tensor& weights,
                              const Tensor& experts, const Tensor& scores, const GateArgs& args) = 0;
-  // Sequence-wise balance loss (V3 report, equations 17-20): mean over sequences of sum_i f_i p_i, with
-  // f_i = E / (K T) #{tokens that chose i}, p_i = mean_t s_{t,i} / sum_j s_{t,j}.  loss (1) G. No factor alpha.
+  // Sequence-wise balance loss (V3 report, equations 17-20): mean over the sequences that have tokens of
+  // sum_i f_i p_i with f_i = E / (K T) #{tokens that chose i}, p_i = mean_t s_{t,i} / sum_j s_{t,j}.  loss (1) G. No
+  // factor alpha.
   virtual void balance_loss_forward(const Tensor& loss, const Tensor& scores, const Tensor& experts,
                                     const Tensor& segments) = 0;
   // dlogits = the gradient times dloss (1) G.
@@ -163,7 +164,8 @@ class Backend : public Device {
   // logits (N, V) f32 or f64; targets (N) i32, -1: logprob 0; logprobs, lse, entropy (N) G.
   virtual void logprobs_forward(const Tensor& logprobs, const Tensor& lse, const Tensor& entropy, const Tensor& logits,
                                 const Tensor& targets) = 0;
-  // Turns logits into their gradient in place: dlogits[n, v] = dlogprobs[n] (1[v = targets[n]] - exp(logits - lse)).
+  // Turns logits into their gradient in place: dlogits[n, v] = dlogprobs[n] (1[v = targets[n]] - exp(logits - lse)), 0
+  // where the target is -1.
   virtual void logprobs_backward(const Tensor& logits, const Tensor& dlogprobs, const Tensor& lse,
                                  const Tensor& targets) = 0;
 

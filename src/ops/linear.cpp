@@ -13,15 +13,14 @@ Var linear_any(DType out, const Var& x, Weight& w, Weight* bias, const Tensor& o
   if (!w.packed) w.packed = backend.pack_weight(weight);
   Tensor y = Tensor::make(backend, out, {x.value().dim(0), outputs});
   backend.linear_forward(y, x.value(), weight, w.packed, bias ? bias->value : Tensor(), offsets);
-  const bool trained = w.trained() || (bias && bias->trained());
-  return record(y, x.needs_gradient() || trained, [=, &w](const Tensor& dy) {
+  return record(y, x.needs_gradient() || w.trained(), [=, &w](const Tensor& dy) {
     Backend& backend = backend_of(dy);
     if (x.needs_gradient()) {
       Tensor dx = Tensor::make(backend, x.value().dtype(), x.value().shape());
       backend.linear_backward_input(dx, dy, w.compute, offsets);
       x.add_gradient(dx);
     }
-    if (trained) backend.linear_backward_weight(w.grad, bias ? bias->grad : Tensor(), dy, x.value(), offsets);
+    if (w.trained()) backend.linear_backward_weight(w.grad, bias ? bias->grad : Tensor(), dy, x.value(), offsets);
   });
 }
 

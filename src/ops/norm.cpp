@@ -20,7 +20,8 @@ Normed forward(const Tensor& x, const Weight& w, double eps) {
 Tensor backward(const Tensor& dy, const Tensor& dresidual, const Tensor& x, const Tensor& rstd, Weight& w) {
   Backend& backend = backend_of(dy);
   Tensor dx = Tensor::make(backend, x.dtype(), x.shape());
-  backend.rms_norm_backward(dx, w.grad, dy, dresidual, x, rstd, w.value);
+  const Tensor dw = w.trained() ? w.grad : Tensor::make(backend, w.value.dtype(), w.value.shape());
+  backend.rms_norm_backward(dx, dw, dy, dresidual, x, rstd, w.value);
   return dx;
 }
 
