@@ -66,6 +66,12 @@ AttentionSide<T> side_of(const AttentionArgs& a, int64_t token, int64_t head) {
           .scale = float(a.scale)};
 }
 
+void check_place(const char* op, const Tensor& cache, int64_t slot, int64_t position) {
+  if (slot >= 0 && slot < cache.dim(0) && position >= 0 && position < cache.dim(1)) return;
+  fail(ErrorKind::kInternal, "[{}] slot {} position {} of a cache of shape {}", op, slot, position,
+       cache.shape().text());
+}
+
 // x[token, head] of (N, H, d).
 template <class T>
 T* at(const Tensor& x, int64_t token, int64_t head) {
@@ -163,9 +169,7 @@ void CpuBackend::cache_store(const Tensor& cache, const Tensor& rows, int64_t co
   std::byte* to = static_cast<std::byte*>(cache.raw());
   const std::byte* from = static_cast<const std::byte*>(rows.raw());
   for (int64_t n = 0; n < rows.dim(0); n++) {
-    require(slots[n] >= 0 && slots[n] < cache.dim(0) && positions[n] >= 0 && positions[n] < cache.dim(1),
-            ErrorKind::kInternal, "[cache_store] slot {} position {} of a cache of shape {}", slots[n], positions[n],
-            cache.shape().text());
+    check_place("cache_store", cache, slots[n], positions[n]);
     const int64_t offset = slots[n] * cache.stride(0) + positions[n] * cache.stride(1) + column;
     std::memcpy(to + offset * element, from + n * rows.stride(0) * element, size_t(rows.dim(1) * element));
   }
@@ -193,9 +197,8 @@ void CpuBackend::cached_attention(const Tensor& out, const Tensor& q, const Tens
       if (positions[next] != positions[next - 1] + 1) break;
       next++;
     }
-    require(slots[n] >= 0 && slots[n] < k.dim(0) && positions[n] >= 0 && positions[next - 1] < k.dim(1),
-            ErrorKind::kInternal, "[cached_attention] slot {} position {} of a cache of shape {}", slots[n],
-            positions[next - 1], k.shape().text());
+    check_place("cached_attention", k, slots[n], positions[n]);
+    check_place("cached_attention", k, slots[n], positions[next - 1]);
     for (int64_t g = 0; g < key_heads; g++)
       for (int64_t h = 0; h < sharing; h += together)
         items.push_back({n, 0, g, positions[n], next - n, h, std::min(together, sharing - h)});

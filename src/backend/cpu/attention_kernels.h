@@ -53,28 +53,33 @@ struct AttendState {
   int64_t d, wide;                // wide: dv in whole vectors
 };
 
-// One row of scores becomes probabilities against the running maximum; shrink is exp(m - m').
-TENTH_INLINE void softmax_row(float* s, int64_t n, int64_t visible, float scale, float& top, float& total,
-                              float& shrink) {
+// The largest of the first `visible` scores, scaled.
+TENTH_INLINE float largest_score(const float* s, int64_t visible, float scale) {
   const Vec nothing = broadcast(-__builtin_inff());
   Vec most = nothing;
-  for (int64_t j = 0; j < n; j += kWidth) {
-    Vec x = load(s + j) * scale;
-    if (j + kWidth > visible) x = keep_first(x, int(visible - j), nothing);
-    most = max(most, x);
-    store(s + j, x);
-  }
-  const float old = top, now = fold_max(most);
-  top = now > old ? now : old;
-  const Vec shift = broadcast(top);
-  Vec added = zero();
-  for (int64_t j = 0; j < n; j += kWidth) {
-    const Vec p = exp(load(s + j) - shift);
-    added = added + p;
+  int64_t j = 0;
+  for (; j + kWidth <= visible; j += kWidth) most = max(most, load(s + j) * scale);
+  if (j < visible) most = max(most, keep_first(load(s + j) * scale, int(visible - j), nothing));
+  return fold_max(most);
+}
+
+// Scores become exp(scale s - top), and 0 from `visible` to n. Returns their sum.
+TENTH_INLINE float exponentials(float* s, int64_t n, int64_t visible, float scale, float top) {
+  Vec total = zero();
+  int64_t j = 0;
+  for (; j + kWidth <= visible; j += kWidth) {
+    const Vec p = exp(load(s + j) * scale - top);
+    total = total + p;
     store(s + j, p);
   }
-  shrink = old == top ? 1.0f : exp(broadcast(old - top))[0];
-  total = total * shrink + fold_sum(added);
+  if (j < visible) {
+    const Vec p = keep_first(exp(load(s + j) * scale - top), int(visible - j), zero());
+    total = total + p;
+    store(s + j, p);
+    j += kWidth;
+  }
+  for (; j < n; j += kWidth) store(s + j, zero());
+  return fold_sum(total);
 }
 
 void attend_group(const AttendState& a, const AttendGroup& g, const float* values, int64_t ldv, float scale,
@@ -83,14 +88,25 @@ void attend_group(const AttendState& a, const AttendGroup& g, const float* value
   float* o = a.o + g.row * a.wide;
   multiply<false>(a.scores, kAttentionKeys, a.q + g.row * a.d, g.step * a.d, a.keys, kAttentionKeys, g.count, n, a.d,
                   false);
+  const auto visible = [&](int64_t r) { return least(seen, g.visible + r * g.visible_step); };
+  float top[kGroup];
+  for (int64_t r = 0; r < g.count; r++) top[r] = largest_score(a.scores + r * kAttentionKeys, visible(r), scale);
+  for (int64_t r = 0; r < g.count && !first_block; r++) {
+    const int64_t row = g.row + r * g.step;
+    const float old = a.top[row];
+    if (!(top[r] > old)) {
+      top[r] = old;
+      continue;
+    }
+    const float shrink = exp(broadcast(old - top[r]))[0];
+    a.sum[row] *= shrink;
+    float* sums = o + r * g.step * a.wide;
+    for (int64_t j = 0; j < a.wide; j += kWidth) store(sums + j, load(sums + j) * shrink);
+  }
   for (int64_t r = 0; r < g.count; r++) {
     const int64_t row = g.row + r * g.step;
-    float shrink;
-    softmax_row(a.scores + r * kAttentionKeys, n, least(seen, g.visible + r * g.visible_step), scale, a.top[row],
-                a.sum[row], shrink);
-    if (first_block || shrink == 1) continue;
-    float* old = o + r * g.step * a.wide;
-    for (int64_t j = 0; j < a.wide; j += kWidth) store(old + j, load(old + j) * shrink);
+    a.top[row] = top[r];
+    a.sum[row] += exponentials(a.scores + r * kAttentionKeys, n, visible(r), scale, top[r]);
   }
   multiply<false>(o, g.step * a.wide, a.scores, kAttentionKeys, values, ldv, g.count, a.wide, seen, !first_block);
 }
@@ -208,15 +224,17 @@ void pack_key_block(const AttendGradState& a, const AttentionSide<T>& side, int6
   }
 }
 
-// The products of one query block with one key block; q0 and k0 are their first tokens.
-void attend_grad_block(const AttendGradState& a, int64_t q0, int64_t rows, int64_t k0, int64_t keys) {
+// The products of one query block with one key block; q0 and k0 are their first tokens. A key block's sums begin on the
+// diagonal, with the first head.
+void attend_grad_block(const AttendGradState& a, int64_t q0, int64_t rows, int64_t k0, int64_t keys, bool first_head) {
+  const bool add = !(first_head && q0 == k0);
   for (int64_t j = 0; j < keys; j += kGroup) {
     const int64_t from = q0 == k0 ? j : 0;  // on the diagonal, queries before j do not see these keys
     const int64_t count = least(kGroup, keys - j), at = from * kAttentionKeys + j;
     multiply<true>(a.dv + (k0 + j) * a.wide_v, a.wide_v, a.p + at, kAttentionKeys, a.dout + from * a.wide_v, a.wide_v,
-                   count, a.wide_v, rows - from, true);
+                   count, a.wide_v, rows - from, add);
     multiply<true>(a.dk + (k0 + j) * a.wide_k, a.wide_k, a.ds + at, kAttentionKeys, a.q + from * a.wide_k, a.wide_k,
-                   count, a.wide_k, rows - from, true);
+                   count, a.wide_k, rows - from, add);
   }
   for (int64_t i = 0; i < rows; i += kGroup) {
     const int64_t count = least(kGroup, rows - i), seen = least(keys, q0 - k0 + i + count);
@@ -237,7 +255,7 @@ void attend_grad_head(const AttendGradTask<T>& t, const AttendGradState& a, int6
       pack_rows(a.q, a.wide_k, q + q0 * t.q_row, t.q_row, rows, a.d);
       pack_rows(a.dout, a.wide_v, dout + q0 * t.dout_row, t.dout_row, rows, t.side.dv);
       attend_probabilities(a, t.lse + h + q0 * t.lse_row, t.lse_row, a.delta + q0, rows, keys, q0 - k0, t.side.scale);
-      attend_grad_block(a, q0, rows, k0, keys);
+      attend_grad_block(a, q0, rows, k0, keys, h == 0);
     }
   }
   for (int64_t i = 0; i < t.length; i++) unpack_row(t.dq + i * t.dq_row + h * t.dq_head, a.dq + i * a.wide_k, a.d, 1);
@@ -263,8 +281,6 @@ void attend_grad(const AttendGradTask<T>& t, float* memory) {
   a.dq = scratch.take(t.length * a.wide_k);
   a.dk = scratch.take(t.length * a.wide_k);
   a.dv = scratch.take(t.length * a.wide_v);
-  for (int64_t i = 0; i < t.length * a.wide_k; i += kWidth) store(a.dk + i, zero());
-  for (int64_t i = 0; i < t.length * a.wide_v; i += kWidth) store(a.dv + i, zero());
   for (int64_t i = 0; i < kAttentionKeys * a.wide_k; i += kWidth) store(a.keys + i, zero());
   for (int64_t h = 0; h < t.heads; h++) attend_grad_head(t, a, h);
   for (int64_t i = 0; i < t.length; i++) {

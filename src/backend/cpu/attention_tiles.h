@@ -14,22 +14,31 @@ TENTH_INLINE int64_t whole_vectors(int64_t n) { return (n + kWidth - 1) / kWidth
 // Element (i, p) of A is a[i * lda + p], or a[p * lda + i] when kColumns.
 template <int kRows, int kVectors, bool kColumns>
 void tile(float* c, int64_t ldc, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t k, bool add) {
-  Vec sum[kRows][kVectors];
+  Vec sum[kRows][kVectors];  // in registers, which needs every loop over them unrolled
+#pragma GCC unroll 8
   for (int i = 0; i < kRows; i++)
+#pragma GCC unroll 4
     for (int j = 0; j < kVectors; j++) sum[i][j] = add ? load(c + i * ldc + j * kWidth) : zero();
   const float* row[(kRows + 2) / 3];  // three rows a pointer: x86 adds 0, 1 or 2 times lda to a base for nothing
+#pragma GCC unroll 3
   for (int i = 0; i < kRows; i += 3) row[i / 3] = a + i * (kColumns ? 1 : lda);
   for (int64_t p = 0; p < k; p++, b += ldb) {
     Vec right[kVectors];
+#pragma GCC unroll 4
     for (int j = 0; j < kVectors; j++) right[j] = load(b + j * kWidth);
+#pragma GCC unroll 8
     for (int i = 0; i < kRows; i++) {
       const Vec left = broadcast(kColumns ? a[i] : row[i / 3][i % 3 * lda]);
+#pragma GCC unroll 4
       for (int j = 0; j < kVectors; j++) sum[i][j] = left * right[j] + sum[i][j];
     }
     if (kColumns) a += lda;
+#pragma GCC unroll 3
     for (int i = 0; i < kRows; i += 3) row[i / 3]++;
   }
+#pragma GCC unroll 8
   for (int i = 0; i < kRows; i++)
+#pragma GCC unroll 4
     for (int j = 0; j < kVectors; j++) store(c + i * ldc + j * kWidth, sum[i][j]);
 }
 

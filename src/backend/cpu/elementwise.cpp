@@ -57,6 +57,7 @@ void require_float(const Tensor& t, const char* op) {
 
 void CpuBackend::fill(const Tensor& y, double value) {
   each_run<1>({&y}, [&](const auto& offsets, int64_t n) {
+    if (has_kernel(y)) return kernels().rows->fill[kernel_index(y)](at(y, offsets[0]), float(value), n);
     with_pointer(y.dtype(), at(y, offsets[0]),
                  [&](auto* p) { std::fill_n(p, n, static_cast<std::remove_reference_t<decltype(*p)>>(value)); });
   });

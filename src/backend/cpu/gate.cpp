@@ -173,16 +173,11 @@ struct BalanceTask {
     const int64_t tokens = sequences > 0 ? (segments[sequences] - segments[0]) / sequences : 0;
     return row_grain((tokens + 1) * count, 2);
   }
-  double sum_of(int64_t n) const {
-    double sum = 0;
-    for (int64_t e = 0; e < count; e++) sum += double(scores[n * scores_row + e]);
-    return sum;
-  }
   // f_i = E / (K T) #{tokens of the sequence that chose i}
-  void load_of(int64_t s, std::vector<double>& f) const {
+  void load_of(int64_t s, std::vector<float>& f) const {
     f.assign(size_t(count), 0);
     for (int64_t i = segments[s] * choices; i < segments[s + 1] * choices; i++) f[size_t(experts[i])] += 1;
-    for (double& value : f) value *= double(count) / double(choices * length(s));
+    for (float& value : f) value *= float(double(count) / double(choices * length(s)));
   }
 };
 
@@ -196,16 +191,13 @@ void CpuBackend::balance_loss_forward(const Tensor& loss, const Tensor& scores, 
   std::vector<double>& part = part_of_thread;  // this thread's, also within the loop below
   part.assign(size_t(task.sequences), 0);
   parallel_for(task.sequences, task.grain(), [&](int64_t begin, int64_t end) {
-    thread_local std::vector<double> f;
+    thread_local std::vector<float> f;
     for (int64_t s = begin; s < end; s++) {
       if (task.length(s) == 0) continue;
       task.load_of(s, f);
       double total = 0;
       for (int64_t t = task.segments[s]; t < task.segments[s + 1]; t++) {
-        const float* row = task.scores + t * task.scores_row;
-        double sum = 0;
-        for (int64_t e = 0; e < task.count; e++) sum += f[size_t(e)] * double(row[e]);
-        total += sum / task.sum_of(t);
+        total += double(kernels().rows->balance(task.scores + t * task.scores_row, f.data(), task.count));
       }
       part[size_t(s)] = total / double(task.length(s));
     }
@@ -222,18 +214,14 @@ void CpuBackend::balance_loss_backward(const Tensor& dlogits, const Tensor& dlos
   float* out = data_of<float>(dlogits);
   const double dl = double(*data_of<float>(dloss));
   parallel_for(task.sequences, task.grain(), [&](int64_t begin, int64_t end) {
-    thread_local std::vector<double> f;
+    thread_local std::vector<float> f;
     for (int64_t s = begin; s < end; s++) {
       if (task.length(s) == 0) continue;
       task.load_of(s, f);
+      const float factor = float(dl / double(task.filled * task.length(s)));
       for (int64_t t = task.segments[s]; t < task.segments[s + 1]; t++) {
-        const float* row = task.scores + t * task.scores_row;
-        float* dz = out + t * dlogits.stride(0);
-        const double sum = task.sum_of(t), factor = dl / (double(task.filled * task.length(s)) * sum);
-        double mean = 0;
-        for (int64_t e = 0; e < task.count; e++) mean += f[size_t(e)] * double(row[e]) / sum;
-        for (int64_t e = 0; e < task.count; e++) dz[e] = float(factor * (f[size_t(e)] - mean));
-        scores_backward(dz, dz, row, task.count, score);
+        kernels().rows->balance_grad(out + t * dlogits.stride(0), task.scores + t * task.scores_row, f.data(), factor,
+                                     score == GateArgs::Score::kSoftmax, task.count);
       }
     }
   });

@@ -24,8 +24,8 @@ extern const KernelTable kKernelsGeneric, kKernelsAvx2, kKernelsAvx512, kKernels
 
 // The parts that more than one of the above share, or that tests call alone.
 extern const GemmKernels kGemmF32Avx512, kGemmBf16Avx512Bf16, kGemmBf16AmxEmulated;
-extern const RowKernels kRowsAvx512;
-extern const AttentionKernels kAttentionAvx512;
+extern const RowKernels kRowsAvx512, kRowsAvx512Bf16;
+extern const AttentionKernels kAttentionAvx512, kAttentionAvx512Bf16;
 
 const KernelTable& kernels_of(Isa isa);  // to be called only if isa_available(isa)
 const KernelTable& kernels();            // those of active_isa()

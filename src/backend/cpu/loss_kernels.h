@@ -86,5 +86,22 @@ void scores(const ScoreTask& t, int64_t begin, int64_t end) {
   }
 }
 
+float balance(const float* s, const float* f, int64_t n) {
+  const float weighted =
+      sum_over(n, [&](int64_t j, auto... count) { return load(s + j, count...) * load(f + j, count...); });
+  return weighted / sum_over(n, [&](int64_t j, auto... count) { return load(s + j, count...); });
+}
+
+// ds_i = factor (f_i - sum_j f_j s'_j) / sum_j s_j with s' = s / sum s;  sigmoid: dz_i = ds_i s_i (1 - s_i);
+// softmax: dz_i = s_i (ds_i - sum_j ds_j s_j), where that sum is 0.
+void balance_grad(float* dz, const float* s, const float* f, float factor, bool softmax, int64_t n) {
+  const float mean = balance(s, f, n);
+  factor /= sum_over(n, [&](int64_t j, auto... count) { return load(s + j, count...); });
+  walk(n, [&](int64_t j, auto... count) {
+    const Vec x = load(s + j, count...), g = (load(f + j, count...) - mean) * factor * x;
+    store(dz + j, softmax ? g : g * (1.0f - x), count...);
+  });
+}
+
 }  // namespace
 }  // namespace tenth::cpu::TENTH_ISA

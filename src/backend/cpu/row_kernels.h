@@ -12,6 +12,12 @@ namespace {
 
 // --- elementwise -----------------------------------------------------------------------------------------------------
 
+template <class Y>
+void fill(void* y_, float value, int64_t n) {
+  Y* y = static_cast<Y*>(y_);
+  walk(n, [&](int64_t j, auto... count) { store(y + j, broadcast(value), count...); });
+}
+
 template <class Y, class X>
 void copy(void* y_, const void* x_, int64_t n) {
   Y* y = static_cast<Y*>(y_);
@@ -120,55 +126,47 @@ void rms_norm_grad(const RmsNormGradTask<T>& t, float* dw, int64_t begin, int64_
 
 // --- rotary positions ------------------------------------------------------------------------------------------------
 
-constexpr int64_t kRopePairs = 64;  // done at a time
-
-// (a, b) -> (a cos - b sin, a sin + b cos) for the pairs (x[2 i], x[2 i + 1]), given cosines twice and sines with both
-// signs: y = x cos2 + neighbour(x) sin2
+// (a, b) -> (a cos - b sin, a sin + b cos) for the pairs (x[2 i], x[2 i + 1]) of all heads: with each cosine twice and
+// each sine with both signs, y = x cos2 + neighbour(x) sin2.
 template <class T>
-void rotate_adjacent(T* y, const T* x, const float* cos2, const float* sin2, int64_t pairs) {
-  walk(2 * pairs, [&](int64_t j, auto... count) {
-    const Vec value = load(x + j, count...);
-    store(y + j, value * load(cos2 + j) + exchange<1>(value) * load(sin2 + j), count...);
+void rotate_adjacent(const RopeTask<T>& t, T* y, const T* x, const float* cosines, const float* sines, float sign) {
+  const auto rotate = [&](Vec c, Vec s, int64_t j, auto... count) {
+    for (int64_t h = 0; h < t.heads; h++) {
+      const Vec value = load(x + h * t.x_head + j, count...);
+      store(y + h * t.y_head + j, value * c + exchange<1>(value) * s, count...);
+    }
+  };
+  walk(t.pairs, [&](int64_t i, auto... count) {
+    const Vec c = load(cosines + i, count...), s = load(sines + i, count...) * sign;
+    const Vec c0 = interleave<0>(c, c, AllLanes()), c1 = interleave<1>(c, c, AllLanes());
+    const Vec s0 = interleave<0>(-s, s, AllLanes()), s1 = interleave<1>(-s, s, AllLanes());
+    const int64_t left = 2 * (t.pairs - i);
+    if (left >= kWidth) {
+      rotate(c0, s0, 2 * i);
+    } else {
+      rotate(c0, s0, 2 * i, int(left));
+    }
+    if (left >= 2 * kWidth) {
+      rotate(c1, s1, 2 * i + kWidth);
+    } else if (left > kWidth) {
+      rotate(c1, s1, 2 * i + kWidth, int(left - kWidth));
+    }
   });
 }
 
-// The same for the pairs (a[i], b[i]).
+// The same for the pairs (x[i], x[i + pairs]).
 template <class T>
-void rotate_halves(T* ya, T* yb, const T* a_, const T* b_, const float* cosines, const float* sines, int64_t pairs) {
-  walk(pairs, [&](int64_t j, auto... count) {
-    const Vec a = load(a_ + j, count...), b = load(b_ + j, count...), c = load(cosines + j), s = load(sines + j);
-    store(ya + j, a * c - b * s, count...);
-    store(yb + j, a * s + b * c, count...);
+void rotate_halves(const RopeTask<T>& t, T* y, const T* x, const float* cosines, const float* sines, float sign) {
+  walk(t.pairs, [&](int64_t i, auto... count) {
+    const Vec c = load(cosines + i, count...), s = load(sines + i, count...) * sign;
+    for (int64_t h = 0; h < t.heads; h++) {
+      const T* of = x + h * t.x_head + i;
+      T* to = y + h * t.y_head + i;
+      const Vec a = load(of, count...), b = load(of + t.pairs, count...);
+      store(to, a * c - b * s, count...);
+      store(to + t.pairs, a * s + b * c, count...);
+    }
   });
-}
-
-// Pairs [from, from + pairs) of all heads of one token.
-template <class T>
-void rope_pairs(const RopeTask<T>& t, T* y, const T* x, const float* cosines, int64_t from, int64_t pairs) {
-  const float *sines = cosines + t.pairs, sign = t.inverse ? -1.0f : 1.0f;
-  float c[2 * kRopePairs + kWidth], s[2 * kRopePairs + kWidth];
-  for (int64_t i = 0; i < pairs; i++) {
-    const float sine = sign * sines[from + i];
-    if (t.halves) {
-      c[i] = cosines[from + i];
-      s[i] = sine;
-    } else {
-      c[2 * i] = c[2 * i + 1] = cosines[from + i];
-      s[2 * i] = -sine;
-      s[2 * i + 1] = sine;
-    }
-  }
-  const int64_t used = t.halves ? pairs : 2 * pairs;
-  for (int64_t i = used; i < (used + kWidth - 1) / kWidth * kWidth; i++) c[i] = s[i] = 0;
-  for (int64_t h = 0; h < t.heads; h++) {
-    T* to = y + h * t.y_head + t.first;
-    const T* of = x + h * t.x_head + t.first;
-    if (t.halves) {
-      rotate_halves(to + from, to + t.pairs + from, of + from, of + t.pairs + from, c, s, pairs);
-    } else {
-      rotate_adjacent(to + 2 * from, of + 2 * from, c, s, pairs);
-    }
-  }
 }
 
 template <class T>
@@ -177,9 +175,9 @@ void rope(const RopeTask<T>& t, int64_t begin, int64_t end) {
   for (int64_t n = begin; n < end; n++) {
     T* y = t.y + n * t.y_row;
     const T* x = t.x + n * t.x_row;
-    for (int64_t from = 0; from < t.pairs; from += kRopePairs)
-      rope_pairs(t, y, x, t.table + int64_t(t.positions[n]) * 2 * t.pairs, from,
-                 t.pairs - from < kRopePairs ? t.pairs - from : kRopePairs);
+    const float *cosines = t.table + int64_t(t.positions[n]) * 2 * t.pairs, *sines = cosines + t.pairs;
+    const auto rotate = t.halves ? rotate_halves<T> : rotate_adjacent<T>;
+    rotate(t, y + t.first, x + t.first, cosines, sines, t.inverse ? -1.0f : 1.0f);
     if (y == x) continue;
     for (int64_t h = 0; h < t.heads; h++) {
       copy<T, T>(y + h * t.y_head, x + h * t.x_head, t.first);
@@ -276,6 +274,7 @@ typedef uint16_t Half;  // bf16
 constexpr RowKernels kRowKernels = {
     .f32 = kRowKernelsOf<float>,
     .bf16 = kRowKernelsOf<Half>,
+    .fill = {fill<float>, fill<Half>},
     .copy = {{copy<float, float>, copy<float, Half>}, {copy<Half, float>, copy<Half, Half>}},
     .scale = {{scale<float, float>, scale<float, Half>}, {scale<Half, float>, scale<Half, Half>}},
     .add = {{{add<float, float, float>, add<float, float, Half>}, {add<float, Half, float>, add<float, Half, Half>}},
@@ -283,6 +282,8 @@ constexpr RowKernels kRowKernels = {
     .logprobs = logprobs,
     .logprobs_grad = logprobs_grad,
     .scores = scores,
+    .balance = balance,
+    .balance_grad = balance_grad,
     .adamw = adamw,
     .axpby = axpby,
 };

@@ -122,6 +122,7 @@ struct RowKernels {
   RowKernelsOf<uint16_t> bf16;
   // Of n elements next to each other. An index says the type of an operand, in the order of the arguments: 0 f32, 1
   // bf16.
+  void (*fill[2])(void* y, float value, int64_t n);
   void (*copy[2][2])(void* y, const void* x, int64_t n);
   void (*scale[2][2])(void* y, const void* x, float factor, int64_t n);
   void (*add[2][2][2])(void* y, const void* a, const void* b, int64_t n);
@@ -129,6 +130,9 @@ struct RowKernels {
   void (*logprobs)(const LogprobTask& task, int64_t begin, int64_t end);
   void (*logprobs_grad)(const LogprobGradTask& task, int64_t begin, int64_t end);
   void (*scores)(const ScoreTask& task, int64_t begin, int64_t end);
+  // Of one row of scores s and loads f:  sum f s / sum s;  and dz, the gradient of the logits times factor.
+  float (*balance)(const float* s, const float* f, int64_t n);
+  void (*balance_grad)(float* dz, const float* s, const float* f, float factor, bool softmax, int64_t n);
   void (*adamw)(float* p, float* m, float* v, const float* g, const AdamWFactors& factors, int64_t n);
   void (*axpby)(float* y, float a, const float* x, float b, int64_t n);
 };

@@ -28,12 +28,16 @@ TENTH_INLINE Vec zero() { return Vec{}; }
 
 // bf16 -> f32 is exact; f32 -> bf16 rounds to nearest, ties to even, and keeps NaN (as bf16 of tensor/dtype.h).
 TENTH_INLINE Vec widen(VecH h) { return (Vec)(__builtin_convertvector(h, VecU) << 16); }
+#if TENTH_VEC_WIDTH == 16 && defined(__AVX512BF16__)
+TENTH_INLINE VecH narrow(Vec x) { return (VecH)_mm512_cvtneps_pbh(x); }  // subnormal numbers become 0
+#else
 TENTH_INLINE VecH narrow(Vec x) {
   const VecU u = (VecU)x;
   const VecU rounded = (u + 0x7fff + (u >> 16 & 1)) >> 16;
   const VecU quiet_nan = u >> 16 | 0x40;
   return __builtin_convertvector((VecU)(x != x ? (VecI)quiet_nan : (VecI)rounded), VecH);
 }
+#endif
 
 // Loads and stores, unaligned. With a count (0 … kWidth) only that many elements are touched; the others load as 0.
 TENTH_INLINE Vec load(const float* p) { return *(const UnalignedVec*)p; }
@@ -104,11 +108,10 @@ TENTH_INLINE float max_of(Vec x) {
   return best;
 }
 
-// e^x to about 1 ulp: x = n ln 2 + r, |r| <= ln(2) / 2, e^r by a polynomial (Cephes expf), 2^n in two factors so that
-// the ends of the range (0 below -104, infinity above 89) come out by themselves. NaN stays NaN.
+// e^x to about 1 ulp: x = n ln 2 + r, |r| <= ln(2) / 2, e^r by a polynomial (Cephes expf), times 2^n, so that the ends
+// of the range (0 below -104, infinity above 89) come out by themselves. NaN stays NaN.
 TENTH_INLINE Vec exp(Vec x) {
-  x = x < -104.0f ? broadcast(-104.0f) : x;
-  x = x > 89.0f ? broadcast(89.0f) : x;
+  x = min(broadcast(89.0f), max(broadcast(-104.0f), x));
   constexpr float kRound = 12582912.0f;  // 1.5 x 2^23: adding it rounds to an integer
   const Vec shifted = x * 1.44269504088896341f + kRound;
   const Vec n = shifted - kRound;
@@ -120,9 +123,13 @@ TENTH_INLINE Vec exp(Vec x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + r + 1.0f;
+#if TENTH_VEC_WIDTH == 16
+  return _mm512_maskz_scalef_ps(0xffff, p, n);
+#else
   const VecI exponent = (VecI)shifted - 0x4b400000;
-  const VecI half = exponent >> 1;
+  const VecI half = exponent >> 1;  // in two factors, for 2^n alone may be out of range
   return p * (Vec)((half + 127) << 23) * (Vec)((exponent - half + 127) << 23);
+#endif
 }
 
 }  // namespace

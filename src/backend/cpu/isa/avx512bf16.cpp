@@ -1,12 +1,16 @@
-// AVX-512 with the bf16 dot product: only the bf16 matrix products differ from avx512.
+// AVX-512 with the bf16 dot product and its rounding to bf16.
 #define TENTH_ISA avx512bf16
 #define TENTH_VEC_WIDTH 16
+#include "backend/cpu/attention_kernels.h"
 #include "backend/cpu/gemm_kernels.h"
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/row_kernels.h"
 
 namespace tenth::cpu {
 
 const GemmKernels kGemmBf16Avx512Bf16 = avx512bf16::kGemmPairs;
-const KernelTable kKernelsAvx512Bf16 = {&kGemmF32Avx512, &kGemmBf16Avx512Bf16, &kRowsAvx512, &kAttentionAvx512};
+const RowKernels kRowsAvx512Bf16 = avx512bf16::kRowKernels;
+const AttentionKernels kAttentionAvx512Bf16 = avx512bf16::kAttentionKernels;
+const KernelTable kKernelsAvx512Bf16 = {&kGemmF32Avx512, &kGemmBf16Avx512Bf16, &kRowsAvx512Bf16, &kAttentionAvx512Bf16};
 
 }  // namespace tenth::cpu
