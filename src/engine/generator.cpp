@@ -37,7 +37,7 @@ void Generator::reserve_cache(std::span<const GenerationRequest> requests) {
   const int64_t slots = std::min(options_.slots, sequences);
   if (cache_.capacity < capacity || cache_.slots < slots) {
     cache_ = KvCache();
-    cache_ = model_.make_cache(slots, (capacity + 31) / 32 * 32);
+    cache_ = model_.make_cache(slots, (capacity + 31) / 32 * 32, options_.cache);
   }
   free_slots_.clear();
   for (int64_t slot = cache_.slots - 1; slot >= 0; slot--) free_slots_.push_back(int32_t(slot));

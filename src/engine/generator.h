@@ -30,7 +30,8 @@ struct Completion {
 };
 
 struct GenerationOptions {
-  int64_t slots = 256;  // sequences that run together
+  int64_t slots = 256;                   // sequences that run together
+  CacheForm cache = CacheForm::kLatent;  // kExpanded: log-probabilities bit-equal to a training pass
   bool record_routing = false;
   double logprob_temperature = 1;  // Completion::logprobs are those of softmax(logits / this)
   bool speculate = false;          // draft with the multi-token prediction module; the output is the same

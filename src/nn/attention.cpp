@@ -56,21 +56,43 @@ Var MLA::forward(const Var& x, const Pass& pass, LayerCache* cache) {
   Var latent = ops::rms_norm(parts[0], *kv_a_norm_, kLatentNormEps);  // (N, rk)
   Var k_rope =
       ops::rope(parts[1], pass.batch.positions, pass.rope_table, 0, rope_style_);  // (N, dr), one for all heads
-  if (cache) {
+  if (cache && cache->latent) {
     Backend& backend = backend_of(latent.value());
     backend.cache_store(cache->latent, latent.value(), 0, places_of(pass));
     backend.cache_store(cache->latent, k_rope.value(), latent_dim_, places_of(pass));
+    if (pass.decode) return ops::linear(decode_absorbed(q.value(), pass, *cache), *o_);
   }
-  if (cache && pass.decode) return ops::linear(decode(q.value(), pass, *cache), *o_);
   Var kv = ops::linear(latent, *kv_b_);  // (N, H (dn + dv))
+  if (cache && cache->keys) {
+    store(kv.value(), k_rope.value(), pass, *cache);
+    if (pass.decode) return ops::linear(decode_expanded(q.value(), pass, *cache), *o_);
+  }
   q = ops::view(q, {tokens, heads_ * (nope_dim_ + rope_dim_)});
-  return ops::linear(
-      ops::mla_attention(q, kv, k_rope, pass.batch.segments, {heads_, nope_dim_, rope_dim_, value_dim_}, scale_), *o_);
+  const ops::MlaShape shape{heads_, nope_dim_, rope_dim_, value_dim_};
+  return ops::linear(ops::mla_attention(q, kv, k_rope, pass.batch.segments, shape, scale_), *o_);
+}
+
+void MLA::store(const Tensor& kv, const Tensor& k_rope, const Pass& pass, const LayerCache& cache) const {
+  Backend& backend = backend_of(kv);
+  const Tensor keys = rows_of(cache.keys), values = rows_of(cache.values);
+  const int64_t key_dim = nope_dim_ + rope_dim_, pair = nope_dim_ + value_dim_;
+  for (int64_t h = 0; h < heads_; h++) {
+    backend.cache_store(keys, kv.slice(1, h * pair, h * pair + nope_dim_), h * key_dim, places_of(pass));
+    backend.cache_store(keys, k_rope, h * key_dim + nope_dim_, places_of(pass));
+    backend.cache_store(values, kv.slice(1, h * pair + nope_dim_, (h + 1) * pair), h * value_dim_, places_of(pass));
+  }
+}
+
+Tensor MLA::decode_expanded(const Tensor& q, const Pass& pass, const LayerCache& cache) const {
+  Backend& backend = backend_of(q);
+  Tensor out = Tensor::make(backend, q.dtype(), {q.dim(0), heads_, value_dim_});
+  backend.cached_attention(out, q, cache.keys, cache.values, places_of(pass), scale_);
+  return out.view({q.dim(0), heads_ * value_dim_});
 }
 
 // score = (q_nope W_uk) . c + q_rope . k_rope: attention with one key head of width rk + dr whose values are the
 // latents; then out = (sum_j p_j c_j) W_uv^T.
-Tensor MLA::decode(const Tensor& q, const Pass& pass, const LayerCache& cache) const {
+Tensor MLA::decode_absorbed(const Tensor& q, const Pass& pass, const LayerCache& cache) const {
   Backend& backend = backend_of(q);
   const int64_t tokens = q.dim(0), row = latent_dim_ + rope_dim_;
   const Tensor kv_b = kv_b_->compute.view({heads_, nope_dim_ + value_dim_, latent_dim_});

@@ -15,7 +15,7 @@ class Attention {
 
 // Multi-head latent attention (DeepSeek-V2 report, section 2.1). Keys and values are expanded from the latent for
 // training and prefill; decoding absorbs the expansion into the query and the output and works on the latent cache
-// itself.
+// itself, or reads a cache of expanded rows (CacheForm).
 class MLA : public Attention {
  public:
   MLA(const ModelConfig& config, ParameterList& parameters, const std::string& prefix);
@@ -23,7 +23,9 @@ class MLA : public Attention {
 
  private:
   Var query(const Var& x, const Pass& pass);
-  Tensor decode(const Tensor& q, const Pass& pass, const LayerCache& cache) const;
+  void store(const Tensor& kv, const Tensor& k_rope, const Pass& pass, const LayerCache& cache) const;  // expanded
+  Tensor decode_absorbed(const Tensor& q, const Pass& pass, const LayerCache& cache) const;
+  Tensor decode_expanded(const Tensor& q, const Pass& pass, const LayerCache& cache) const;
 
   int64_t heads_, nope_dim_, rope_dim_, value_dim_, latent_dim_;
   double scale_;

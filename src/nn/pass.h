@@ -24,11 +24,13 @@ Batch make_batch(Backend& backend, std::span<const int32_t> ids, std::span<const
 Batch make_step(Backend& backend, std::span<const int32_t> ids, std::span<const int32_t> positions,
                 std::span<const int32_t> slots);
 
-// Keys and values of past tokens. One tensor a layer for MLA, the latent row [c ; k_rope]; two for grouped-query
-// attention.
+// Keys and values of past tokens, in one of two forms. MLA's own is the latent row [c ; k_rope], which decoding absorbs
+// into the query: little memory. Expanded, each head's key and value: what grouped-query attention has, and for MLA the
+// form whose decoding repeats the training pass bit by bit (rollouts of RL).
+enum class CacheForm { kLatent, kExpanded };
 struct LayerCache {
   Tensor latent;        // (slots, capacity, rk + dr)
-  Tensor keys, values;  // (slots, capacity, Hkv, d)
+  Tensor keys, values;  // (slots, capacity, Hkv, dk), (slots, capacity, Hkv, dv)
 };
 struct KvCache {
   std::vector<LayerCache> layers;  // num_hidden_layers, then the multi-token prediction layer if there is one

@@ -90,18 +90,19 @@ Var Transformer::mtp_hidden(const Var& hidden, const Tensor& next_ids, Pass& pas
 
 Var Transformer::logits(const Var& hidden) { return ops::linear_to(gradient_type(compute_type()), hidden, *head_); }
 
-KvCache Transformer::make_cache(int64_t slots, int64_t capacity) const {
+KvCache Transformer::make_cache(int64_t slots, int64_t capacity, CacheForm form) const {
   KvCache cache;
   cache.slots = slots;
   cache.capacity = capacity;
   const auto make = [&](Shape shape) { return Tensor::make(backend(), compute_type(), shape); };
   for (int64_t layer = 0; layer < config_.num_hidden_layers + config_.num_nextn_predict_layers; layer++) {
     LayerCache one;
-    if (config_.mla()) {
+    if (config_.mla() && form == CacheForm::kLatent) {
       one.latent = make({slots, capacity, config_.kv_lora_rank + config_.qk_rope_head_dim});
     } else {
-      one.keys = make({slots, capacity, config_.num_key_value_heads, config_.head_dim});
-      one.values = make({slots, capacity, config_.num_key_value_heads, config_.head_dim});
+      const int64_t heads = config_.mla() ? config_.num_attention_heads : config_.num_key_value_heads;
+      one.keys = make({slots, capacity, heads, config_.query_dim()});
+      one.values = make({slots, capacity, heads, config_.value_dim()});
     }
     cache.layers.push_back(one);
   }

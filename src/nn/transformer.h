@@ -64,7 +64,8 @@ class Transformer {
   Var logits(const Var& hidden);
   Weight& head() { return *head_; }
 
-  KvCache make_cache(int64_t slots, int64_t capacity) const;
+  // form: of MLA; grouped-query attention knows one only.
+  KvCache make_cache(int64_t slots, int64_t capacity, CacheForm form = CacheForm::kLatent) const;
 
   const ModelConfig& config() const { return config_; }
   Backend& backend() const { return parameters_.backend(); }

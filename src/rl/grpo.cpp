@@ -236,9 +236,10 @@ StageSummary run_grpo(Transformer& model, Transformer* reference, const Tokenize
     load_optimizer(run.run_dir, optimizer);
     step = run.resume->step;
   }
-  Generator generator(
-      model,
-      {.slots = s.prompts * s.samples, .record_routing = s.routing_replay, .logprob_temperature = s.temperature});
+  Generator generator(model, {.slots = s.prompts * s.samples,
+                              .cache = CacheForm::kExpanded,
+                              .record_routing = s.routing_replay,
+                              .logprob_temperature = s.temperature});
   PolicyTrainer trainer(model, reference, s);
   const std::vector<Problem> held_out = task.held_out(int(s.eval_problems));
   const ModelSize size = model_size(model.config());
