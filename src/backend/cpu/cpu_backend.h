@@ -26,7 +26,7 @@ class CpuBackend : public HostBackend {
                               const Tensor& offsets) override;
   void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) override;
 
-  // embedding: elementwise.cpp
+  // embedding: embedding.cpp
   void embedding_forward(const Tensor& y, const Tensor& ids, const Tensor& w) override;
   void embedding_backward(const Tensor& dw, const Tensor& dy, const Tensor& ids) override;
 
@@ -49,7 +49,7 @@ class CpuBackend : public HostBackend {
   void mla_absorb_query(const Tensor& q_latent, const Tensor& q_nope, const Tensor& w) override;
   void mla_absorb_output(const Tensor& out, const Tensor& latent, const Tensor& w) override;
 
-  // mixture of experts: moe.cpp
+  // mixture of experts: gate.cpp, moe.cpp (gather_rows: embedding.cpp)
   void gate_forward(const Tensor& weights, const Tensor& experts, const Tensor& scores, const Tensor& logits,
                     const Tensor& bias, bool replay, const GateArgs& args) override;
   void gate_backward(const Tensor& dlogits, const Tensor& dweights, const Tensor& weights, const Tensor& experts,

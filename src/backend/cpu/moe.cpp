@@ -1,5 +1,5 @@
 // Tokens to experts and back: the sort by expert, and the weighted sum of what the experts return.
-#include <vector>
+#include <algorithm>
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/rows.h"

@@ -1,5 +1,6 @@
 // How the operations of the CPU backend walk tensors and choose their kernels.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string_view>
