@@ -32,7 +32,7 @@ BlockA copy_steps(const GemmTask& t, const Block& block, float* scratch) {
   const From* from = (const From*)t.a + block.k0 * t.a_stride + block.m0;
   const TileCut cut = cut_rows(block.rows);
   constexpr int kVectors = kStepPitch / kWidth;
-  int64_t begin[64];  // of each vector of a step; a block has fewer tiles
+  int64_t begin[128];  // of each vector of a step; a block has at most 76
   for (int64_t v = 0; v < cut.tiles * kVectors; v++) begin[v] = cut.begin(v / kVectors) + v % kVectors * kWidth;
   const int64_t per_step = kPairs ? 2 : 1, steps = (block.depth + per_step - 1) / per_step;
   const int64_t tile_stride = steps * kStepPitch + 16;  // not a power of two
