@@ -38,8 +38,10 @@ void pause() {
 }
 
 // One job at a time. ticket_ holds the job's number in its upper half and the next unclaimed part in its lower one. A
-// claim is a compare-and-swap on it: where it succeeds, that job still has work, so what was read of the job belongs to
-// it (the next job is written only after all parts of this one are done).
+// claim is a compare-and-swap on it. What a thread reads of the job before that (parts, call, context) may already be
+// the next job's, so the ticket is closed, under a number of its own and with no part to claim, before they are
+// written: whoever saw something new then fails to claim with an old ticket. (Job numbers are even, those of closed
+// tickets odd.)
 class Pool {
  public:
   static Pool& instance() {
@@ -58,15 +60,16 @@ class Pool {
     const auto run_here = [&] {
       for (int64_t part = 0; part < parts; part++) call(context, part);
     };
-    if (in_part || parts >= int64_t(kPart)) return run_here();
+    if (in_part || parts >= int64_t(kPart) - 1) return run_here();
     const std::unique_lock busy(mutex_, std::try_to_lock);
     if (!busy.owns_lock()) return run_here();
     grow(thread_count() - 1);
-    call_.store(call, std::memory_order_relaxed);
-    context_.store(context, std::memory_order_relaxed);
-    parts_.store(parts, std::memory_order_relaxed);
+    const uint64_t closed = (ticket_.load(std::memory_order_relaxed) & ~(kPart - 1)) + kJob, job = closed + kJob;
+    ticket_.store(closed | (kPart - 1), std::memory_order_relaxed);
+    call_.store(call, std::memory_order_release);
+    context_.store(context, std::memory_order_release);
+    parts_.store(parts, std::memory_order_release);
     done_.store(0, std::memory_order_relaxed);
-    const uint64_t job = (ticket_.load(std::memory_order_relaxed) & ~(kPart - 1)) + kJob;
     ticket_.store(job, std::memory_order_seq_cst);
     if (sleepers_.load(std::memory_order_seq_cst) > 0) ticket_.notify_all();
     work(job);
@@ -96,9 +99,9 @@ class Pool {
     for (;;) {
       if ((ticket & ~(kPart - 1)) != job) return;
       const int64_t part = int64_t(ticket & (kPart - 1));
-      if (part >= parts_.load(std::memory_order_relaxed)) return;
-      const auto call = call_.load(std::memory_order_relaxed);
-      const void* context = context_.load(std::memory_order_relaxed);
+      if (part >= parts_.load(std::memory_order_acquire)) return;
+      const auto call = call_.load(std::memory_order_acquire);
+      const void* context = context_.load(std::memory_order_acquire);
       if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire))
         continue;
       in_part = true;

@@ -36,6 +36,18 @@ TEST_F(ThreadsTest, ManySmallLoopsInARow) {
   EXPECT_EQ(sum, 20000 * 10);
 }
 
+// A thread that comes late to the end of one loop must not claim a part of the next, longer one with the old ticket:
+// the part would run twice. (Without the pool's closed ticket, about once in a million loops of changing length.)
+TEST_F(ThreadsTest, LoopsOfChangingLengthRunEveryPartOnce) {
+  set_thread_count(2);
+  for (int64_t loop = 0; loop < 1'000'000; loop++) {
+    const int64_t n = 2 + loop * 7 % 31;
+    std::atomic<int> hits[40] = {};
+    parallel_each(n, [&](int64_t i) { hits[i].fetch_add(1, std::memory_order_relaxed); });
+    for (int64_t i = 0; i < n; i++) ASSERT_EQ(hits[i], 1) << "part " << i << " of loop " << loop;
+  }
+}
+
 TEST_F(ThreadsTest, NestedLoopsAndOtherCallersRunToTheEnd) {
   set_thread_count(3);
   std::atomic<int64_t> sum = 0;
