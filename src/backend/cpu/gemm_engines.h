@@ -7,6 +7,10 @@
 namespace tenth::cpu::TENTH_ISA {
 namespace {
 
+// The largest block of a product.
+constexpr int64_t kBlockM = 224, kBlockN = 512, kBlockK = 512;
+constexpr int64_t kBlockTiles = kBlockM / kTileRows + 1;
+
 // Part of a product: rows [m0, m0 + rows) of C, the part [k0, k0 + depth) of the sums.
 struct Block {
   int64_t m0, rows, k0, depth;
@@ -32,7 +36,7 @@ BlockA copy_steps(const GemmTask& t, const Block& block, float* scratch) {
   const From* from = (const From*)t.a + block.k0 * t.a_stride + block.m0;
   const TileCut cut = cut_rows(block.rows);
   constexpr int kVectors = kStepPitch / kWidth;
-  int64_t begin[128];  // of each vector of a step; a block has at most 76
+  int64_t begin[kBlockTiles * kVectors];  // of each vector of a step
   for (int64_t v = 0; v < cut.tiles * kVectors; v++) begin[v] = cut.begin(v / kVectors) + v % kVectors * kWidth;
   const int64_t per_step = kPairs ? 2 : 1, steps = (block.depth + per_step - 1) / per_step;
   const int64_t tile_stride = steps * kStepPitch + 16;  // not a power of two

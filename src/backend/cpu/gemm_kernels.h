@@ -2,7 +2,7 @@
 //
 // Three storeys. A tile (gemm_tile.h) keeps a block of C in registers while it runs over k. An engine (gemm_engines.h,
 // gemm_amx.h) brings blocks of A and B into the order that its tiles read. run_gemm() below cuts a task into blocks
-// that fit the caches: kBlockK of k (a panel of B stays in L1), kBlockM rows (a block of A stays in L2). After kBlockK
+// that fit the caches: kBlockK of k and kBlockM rows (a panel of B and a block of A stay in L1 and L2). After kBlockK
 // steps the float32 sums go to memory and come back unchanged, so that the blocks leave no trace in the result.
 #pragma once
 #include "backend/cpu/gemm_engines.h"
@@ -10,11 +10,9 @@
 namespace tenth::cpu::TENTH_ISA {
 namespace {
 
-constexpr int64_t kBlockK = 512;
-constexpr int64_t kBlockM = 224;
-constexpr int64_t kBlockN = 512;
-constexpr int64_t kScratchA = 320 * (kBlockK + 32) * 4, kScratchB = kBlockK * 32 * 4;
-constexpr int64_t kScratchC = kBlockM * kBlockN * 4;
+constexpr int64_t greater(int64_t a, int64_t b) { return a > b ? a : b; }
+constexpr int64_t kScratchA = 4 * greater(kBlockM * (kBlockK + 32), kBlockTiles*(kBlockK* kStepPitch + 16));
+constexpr int64_t kScratchB = 4 * kBlockK * 32, kScratchC = 4 * kBlockM * kBlockN;
 
 // What the sums of a block begin with: the bias, the old C, or nothing (then false, and c is not written).
 template <class Engine>
