@@ -65,7 +65,7 @@ TENTH_INLINE void store(float* p, Vec x, int count) { _mm256_maskstore_ps(p, lan
 TENTH_INLINE Vec load(const float* p, int count) {
   float lanes[kWidth] = {};
   for (int i = 0; i < kWidth; i++)
-    if (i < count) lanes[i] = p[i];
+    if (i < count) __builtin_memcpy(lanes + i, p + i, sizeof(float));  // p may be anywhere
   return load(lanes);
 }
 TENTH_INLINE void store(float* p, Vec x, int count) {
