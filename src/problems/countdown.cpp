@@ -73,6 +73,7 @@ class CountdownTask : public DrawnTask {
         p_quit_(options.share("p_quit", 0.4)),
         p_smart_(options.share("p_smart", 0.15)),
         p_careful_(options.share("p_careful", 0.25)),
+        pretrain_careful_(options.share("pretrain_careful", p_careful_)),
         p_equations_(options.share("p_equations", 0.4)),
         p_chat_(options.share("p_chat", 0.25)) {
     for (int a = lo_; a <= hi_; a++)
@@ -86,7 +87,7 @@ class CountdownTask : public DrawnTask {
   std::string name() const override { return "countdown"; }
 
   std::string demonstration(const Problem& problem, Rng& rng) const override {
-    const Search found = search(problem, rng);
+    const Search found = search(problem, p_careful_, rng);
     return format_response(found.text, found.answer);
   }
 
@@ -94,7 +95,7 @@ class CountdownTask : public DrawnTask {
     if (rng.chance(p_equations_)) return {.question = "", .text = loose_equations(rng)};
     const Problem problem = draw_training(rng, true);
     if (rng.chance(p_chat_)) return {.question = problem.question, .text = demonstration(problem, rng)};
-    return {.question = "", .text = problem.question + ":" + search(problem, rng).text};
+    return {.question = "", .text = problem.question + ":" + search(problem, pretrain_careful_, rng).text};
   }
 
  protected:
@@ -145,11 +146,11 @@ class CountdownTask : public DrawnTask {
     return numbers;
   }
 
-  Search search(const Problem& problem, Rng& rng) const {
+  Search search(const Problem& problem, double careful_share, Rng& rng) const {
     const std::vector<Attempt> all = attempts(sorted_numbers(problem), value_max_);
     require(!all.empty(), ErrorKind::kInternal, "[countdown] no attempt stays within 1 to {}: {}", value_max_,
             problem.question);
-    return rng.chance(p_careful_) ? careful(all, int(problem.target), rng) : sloppy(all, int(problem.target), rng);
+    return rng.chance(careful_share) ? careful(all, int(problem.target), rng) : sloppy(all, int(problem.target), rng);
   }
 
   // Random attempts, a share p_smart of them right, until one hits, patience ends (p_quit) or max_attempts is reached.
@@ -205,7 +206,7 @@ class CountdownTask : public DrawnTask {
   }
 
   int lo_, hi_, target_min_, value_max_, max_attempts_;
-  double p_quit_, p_smart_, p_careful_, p_equations_, p_chat_;
+  double p_quit_, p_smart_, p_careful_, pretrain_careful_, p_equations_, p_chat_;
   std::vector<Item> items_;
 };
 
