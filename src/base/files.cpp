@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -20,7 +21,9 @@ namespace {
 
 class Descriptor {
  public:
-  Descriptor(const Path& path, int flags, const char* action) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
+  // Never waits: a pipe without a writer opens too, and is refused as no regular file.
+  Descriptor(const Path& path, int flags, const char* action)
+      : fd_(::open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK, 0644)) {
     if (fd_ < 0) fail_errno(action, path);
   }
   ~Descriptor() {
@@ -58,6 +61,29 @@ void sync_folder(const Path& folder) {
   if (::fsync(dir.get()) != 0) fail_errno("sync", folder);
 }
 
+// Where a write through a link belongs, so that the link stays. A device or a folder is no place for a file.
+Path place_for_file(const Path& path) {
+  std::error_code none;
+  const auto status = std::filesystem::status(path, none);
+  require(!std::filesystem::exists(status) || std::filesystem::is_regular_file(status), ErrorKind::kInput,
+          "{}: expected the place of a file to write, got a folder or a device", path.string());
+  const Path real = std::filesystem::canonical(path, none);
+  return none ? path : real;
+}
+
+// Puts a new folder in the place of an old one. In one step where the file system can exchange two names, so that a
+// kill in between leaves one of them; the old one is then at `beside`, to be removed.
+void exchange_folders(const Path& beside, const Path& folder) {
+  if (::renameat2(AT_FDCWD, beside.c_str(), AT_FDCWD, folder.c_str(), RENAME_EXCHANGE) == 0) return;
+  if (errno != EINVAL && errno != ENOSYS) fail_errno("rename into place", folder);
+  const Path old = folder.string() + fmt::format(".old-{}", ::getpid());
+  std::filesystem::rename(folder, old);
+  std::error_code error, ignored;
+  std::filesystem::rename(beside, folder, error);
+  std::filesystem::rename(old, error ? folder : beside, ignored);
+  if (error) throw std::filesystem::filesystem_error("rename", error);
+}
+
 }  // namespace
 
 std::string read_file(const Path& path, size_t limit) {
@@ -77,7 +103,8 @@ std::string read_file(const Path& path, size_t limit) {
   return text;
 }
 
-void write_file(const Path& path, const std::function<void(const ByteSink&)>& writer) {
+void write_file(const Path& target, const std::function<void(const ByteSink&)>& writer) {
+  const Path path = place_for_file(target);
   Path beside = path;
   beside += fmt::format(".partial-{}", ::getpid());
   try {
@@ -99,19 +126,19 @@ void write_file(const Path& path, std::string_view bytes) {
 
 void replace_folder(const Path& folder, const std::function<void(const Path& beside)>& fill) {
   namespace fs = std::filesystem;
-  const auto sibling = [&](const char* role) {
-    return Path(folder.string() + fmt::format(".{}-{}", role, ::getpid()));
-  };
-  const Path beside = sibling("partial"), old = sibling("old");
+  const Path beside = folder.string() + fmt::format(".partial-{}", ::getpid());
   try {
     fs::remove_all(beside);
     fs::create_directories(beside);
     fill(beside);
     sync_folder(beside);
-    if (fs::exists(folder)) fs::rename(folder, old);
-    fs::rename(beside, folder);
+    if (fs::exists(folder)) {
+      exchange_folders(beside, folder);
+    } else {
+      fs::rename(beside, folder);
+    }
     sync_folder(folder.parent_path());
-    fs::remove_all(old);
+    fs::remove_all(beside);
   } catch (const fs::filesystem_error& e) {
     std::error_code ignored;
     fs::remove_all(beside, ignored);

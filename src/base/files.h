@@ -15,7 +15,8 @@ using Path = std::filesystem::path;
 std::string read_file(const Path& path, size_t limit = size_t(1) << 30);
 
 // Writes beside the target, syncs, and renames over it: a reader sees the old file or the new one, never a part, and an
-// error (disk full) leaves the old one in place. The overload with a function streams: it is handed a sink for bytes.
+// error (disk full) leaves the old one in place. A link is followed, so it stays one. Throws kIo; kInput where a folder
+// or device is in the way. The overload with a function streams: it is handed a sink for bytes.
 void write_file(const Path& path, std::string_view bytes);
 using ByteSink = std::function<void(std::span<const std::byte>)>;
 void write_file(const Path& path, const std::function<void(const ByteSink&)>& writer);

@@ -18,6 +18,7 @@ void on_signal(int signal) {
 }  // namespace
 
 void watch_interrupts() {
+  wish = 0;
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
 }

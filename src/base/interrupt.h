@@ -4,7 +4,7 @@
 
 namespace tenth {
 
-// Installs the handler of SIGINT and SIGTERM; later calls do nothing.
+// Installs the handler of SIGINT and SIGTERM, and forgets an earlier wish: for the beginning of long work.
 void watch_interrupts();
 bool interrupted();
 

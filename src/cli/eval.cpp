@@ -18,12 +18,10 @@ struct EvalOptions {
 };
 
 void eval(const EvalOptions& options) {
-  require(options.graded.samples >= 1 && options.graded.max_new_tokens >= 1, ErrorKind::kInput,
-          "--samples, --max-new-tokens: expected at least 1");
   const JsonlTask task(options.problems, {});
   const std::vector<Problem>& problems = task.problems();
   auto model = options.model.load();
-  const Tokenizer tokenizer = Tokenizer::load(options.model.model);
+  const Tokenizer tokenizer = options.model.load_tokenizer(*model);
   const GradedResult result = evaluate(*model, tokenizer, task, problems, options.graded);
   if (!options.out.empty()) {
     std::string lines;
@@ -64,10 +62,14 @@ void add_eval_commands(CLI::App& app) {
   auto options = std::make_shared<EvalOptions>();
   options->model.add_to(*command);
   command->add_option("--problems", options->problems, "JSONL: question and answer a line")->required();
-  command->add_option("--samples", options->graded.samples, "Answers to each problem")->capture_default_str();
+  command->add_option("--samples", options->graded.samples, "Answers to each problem")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 4096));
   command->add_option("--temperature", options->graded.temperature, "0: always the likeliest token")
       ->capture_default_str();
-  command->add_option("--max-new-tokens", options->graded.max_new_tokens, "Longest answer")->capture_default_str();
+  command->add_option("--max-new-tokens", options->graded.max_new_tokens, "Longest answer")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 24));
   command->add_option("--seed", options->graded.seed, "Seed of the draws")->capture_default_str();
   command->add_option("--out", options->out, "JSONL of transcripts to write");
   command->add_flag("--json", options->json, "Print one JSON object");

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/lines.h"
 #include "cli/model_options.h"
 #include "engine/generator.h"
 #include "eval/graded.h"
@@ -36,7 +37,9 @@ struct SamplingOptions {
     command.add_option("--min-p", params.min_p, "Keep what is at least this share of the likeliest")
         ->capture_default_str();
     command.add_option("--repetition-penalty", params.repetition_penalty, "1: none")->capture_default_str();
-    command.add_option("--seed", seed, "Seed of the draws; -1: another one each time")->capture_default_str();
+    command.add_option("--seed", seed, "Seed of the draws; -1: another one each time")
+        ->capture_default_str()
+        ->check(CLI::Range(int64_t(-1), int64_t(1) << 53));
     command.add_flag("--speculate", speculate, "Draft with the multi-token prediction module; the output is the same");
   }
   SamplingParams sampling() const {
@@ -61,11 +64,17 @@ std::vector<int32_t> parse_ids(const std::string& text) {
     int32_t id = 0;
     const auto [stop, error] = std::from_chars(at, end, id);
     require(error == std::errc() && (stop == end || *stop == ','), ErrorKind::kInput,
-            "--ids: expected numbers like 1,2,3, got {}", printable(text));
+            "--ids: expected numbers like 1,2,3, got {}", printable(text.substr(0, 100)));
     ids.push_back(id);
     if (stop == end) return ids;
     at = stop + 1;
   }
+}
+
+// What a model says may hold sequences that command a terminal: there they are shown as text.
+void put_text(const std::string& text) {
+  const std::string shown = isatty(STDOUT_FILENO) ? printable(text) : text;
+  std::fwrite(shown.data(), 1, shown.size(), stdout);
 }
 
 void generate(const GenerateOptions& options) {
@@ -74,7 +83,7 @@ void generate(const GenerateOptions& options) {
   auto model = options.model.load();
   std::optional<Tokenizer> tokenizer;
   if (!options.prompt.empty() || std::filesystem::exists(Path(options.model.model) / "tokenizer.json")) {
-    tokenizer = Tokenizer::load(options.model.model);
+    tokenizer = options.model.load_tokenizer(*model);
   }
   GenerationRequest request;
   request.prompt = options.ids.empty() ? tokenizer->encode(options.prompt, true) : parse_ids(options.ids);
@@ -95,7 +104,7 @@ void generate(const GenerateOptions& options) {
     }
     std::puts(out.dump().c_str());
   } else if (tokenizer) {
-    std::puts(text.c_str());
+    put_text(text + "\n");
   } else {
     for (size_t i = 0; i < completion.ids.size(); i++) std::printf("%s%d", i ? "," : "", completion.ids[i]);
     std::puts("");
@@ -122,21 +131,21 @@ void answer(Generator& generator, const Tokenizer& tokenizer, const ChatOptions&
                                     .generate({&request, 1},
                                               [&](size_t, int32_t, int32_t id) {
                                                 if (id == request.stop_ids[0]) return true;
-                                                std::fputs(decoder.push(id).c_str(), stdout);
+                                                put_text(decoder.push(id));
                                                 if (colour && id == end_of_thinking) std::fputs("\033[0m", stdout);
                                                 std::fflush(stdout);
                                                 return true;
                                               })
                                     .at(0);
-  std::fputs(decoder.finish().c_str(), stdout);
+  put_text(decoder.finish());
   if (colour) std::fputs("\033[0m", stdout);
   std::puts(completion.stopped ? "" : " … (cut at --max-new-tokens)");
 }
 
-std::optional<std::string> read_line(bool terminal) {
+std::optional<std::string> read_question(bool terminal, size_t number) {
   if (!terminal) {
     std::string line;
-    if (!std::getline(std::cin, line)) return std::nullopt;
+    if (!next_line(std::cin, line, number)) return std::nullopt;
     return line;
   }
   char* raw = readline("> ");
@@ -149,21 +158,25 @@ std::optional<std::string> read_line(bool terminal) {
 
 void chat(const ChatOptions& options) {
   auto model = options.model.load();
-  const Tokenizer tokenizer = Tokenizer::load(options.model.model);
+  const Tokenizer tokenizer = options.model.load_tokenizer(*model);
   require_chat_template(tokenizer);
   Generator generator(*model, {.slots = 1, .speculate = options.sampling.speculate});
   const bool terminal = isatty(STDIN_FILENO);
   if (terminal) std::puts("Ask, for example 3+5+4+6-1=?   (an empty line or Ctrl-D ends)");
-  while (const auto line = read_line(terminal)) {
+  size_t questions = 0, unanswered = 0;
+  while (const auto line = read_question(terminal, questions + 1)) {
     if (line->empty()) break;
+    questions++;
     try {
       answer(generator, tokenizer, options, *line);
     } catch (const Error& e) {
       if (e.kind() != ErrorKind::kInput) throw;
       std::fflush(stdout);
       std::fprintf(stderr, "%s\n", e.what());
+      unanswered++;
     }
   }
+  require(terminal || unanswered == 0, ErrorKind::kInput, "{} of {} questions got no answer", unanswered, questions);
 }
 
 }  // namespace

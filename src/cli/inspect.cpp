@@ -6,6 +6,7 @@
 #include "checkpoint/model_folder.h"
 #include "checkpoint/safetensors.h"
 #include "cli/commands.h"
+#include "eval/graded.h"
 #include "nn/arch/architecture.h"
 #include "tokenizer/tokenizer.h"
 
@@ -63,9 +64,7 @@ void inspect_folder(const Path& folder) {
               short_number(size.training_flops(context)).c_str());
   if (!std::filesystem::exists(folder / "tokenizer.json")) return;
   const Tokenizer tokenizer = Tokenizer::load(folder);
-  require(tokenizer.vocab_size() <= c.vocab_size, ErrorKind::kInput,
-          "{}: vocabulary: config.json has {} ids, tokenizer.json needs {}", folder.string(), c.vocab_size,
-          tokenizer.vocab_size());
+  check_vocabulary(tokenizer, c, folder);
   std::printf("tokenizer: %d tokens%s\n", tokenizer.vocab_size(),
               tokenizer.chat_template().empty() ? "" : ", with a chat template");
 }

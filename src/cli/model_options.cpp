@@ -2,6 +2,7 @@
 
 #include "base/threads.h"
 #include "checkpoint/model_folder.h"
+#include "eval/graded.h"
 
 namespace tenth {
 
@@ -16,7 +17,7 @@ void ModelOptions::add_to(CLI::App& command) {
   command.add_option("--model", model, "Model folder (config.json, model.safetensors)")->required();
   command.add_option("--dtype", dtype, "Compute type: f32, bf16; f64 on the reference backend")->capture_default_str();
   command.add_option("--backend", backend, "cpu, reference (slow, exact) or cuda")->capture_default_str();
-  command.add_option("--threads", threads, "Threads; 0: all cores")->capture_default_str();
+  command.add_option("--threads", threads, "Threads; 0: all cores")->capture_default_str()->check(CLI::Range(0, 4096));
 }
 
 std::unique_ptr<Transformer> ModelOptions::load() const {
@@ -25,6 +26,12 @@ std::unique_ptr<Transformer> ModelOptions::load() const {
           "--dtype f64: only on --backend reference, got {}", backend);
   if (threads > 0) set_thread_count(threads);
   return load_model(model, get_backend(backend), compute);
+}
+
+Tokenizer ModelOptions::load_tokenizer(const Transformer& of) const {
+  Tokenizer tokenizer = Tokenizer::load(model);
+  check_vocabulary(tokenizer, of.config(), model);
+  return tokenizer;
 }
 
 }  // namespace tenth

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "nn/transformer.h"
+#include "tokenizer/tokenizer.h"
 
 namespace tenth {
 
@@ -14,6 +15,7 @@ struct ModelOptions {
 
   void add_to(CLI::App& command);
   std::unique_ptr<Transformer> load() const;
+  Tokenizer load_tokenizer(const Transformer& of) const;  // throws kInput where it does not fit the model
 };
 
 DType compute_type_of(const std::string& name);  // "f32", "bf16", "f64"; throws kInput

@@ -1,5 +1,5 @@
 // tenth score, tenth grad: a model on given tokens, from outside (golden/check.py's contract).
-#include <map>
+#include <cmath>
 
 #include "checkpoint/safetensors.h"
 #include "cli/commands.h"
@@ -20,17 +20,20 @@ struct Rows {
   std::vector<int32_t> lengths;  // all equal
 };
 
-Rows read_rows(const std::string& path, int64_t vocabulary) {
+Rows read_rows(const std::string& path, const ModelConfig& config) {
   const SafetensorsFile file(path);
   const StoredTensor& stored = file.at("input_ids");
   require(stored.shape.size() == 2 && stored.shape[0] >= 1 && stored.shape[1] >= 1, ErrorKind::kInput,
           "{}: input_ids: expected the shape (rows, tokens), got {} dimensions", path, stored.shape.size());
+  require(stored.shape[1] <= config.max_position_embeddings, ErrorKind::kInput,
+          "{}: input_ids: expected rows of at most {} tokens (max_position_embeddings), got {}", path,
+          config.max_position_embeddings, stored.shape[1]);
   HostDevice host;
   Rows rows;
   rows.lengths.assign(size_t(stored.shape[0]), int32_t(stored.shape[1]));
   for (int64_t id : stored.load(host, DType::kI64).to_host<int64_t>()) {
-    require(id >= 0 && id < vocabulary, ErrorKind::kInput, "{}: input_ids: expected ids in 0 … {}, got {}", path,
-            vocabulary - 1, id);
+    require(id >= 0 && id < config.vocab_size, ErrorKind::kInput, "{}: input_ids: expected ids in 0 … {}, got {}", path,
+            config.vocab_size - 1, id);
     rows.ids.push_back(int32_t(id));
   }
   return rows;
@@ -47,8 +50,10 @@ Tensor without_last(const Tensor& logits, const Rows& rows) {
 }
 
 void score(const ScoreOptions& options, bool with_gradients) {
+  require(std::isfinite(options.mtp_weight), ErrorKind::kInput, "--mtp-weight: expected a finite number, got {}",
+          options.mtp_weight);
   auto model = options.model.load();
-  const Rows rows = read_rows(options.ids, model->config().vocab_size);
+  const Rows rows = read_rows(options.ids, model->config());
   Backend& backend = model->backend();
   const Examples examples = all_tokens_scored(rows.ids, rows.lengths);
   if (with_gradients) model->set_training(true);

@@ -4,35 +4,19 @@
 #include <iostream>
 
 #include "base/error.h"
+#include "cli/lines.h"
 #include "tokenizer/chat_format.h"
 #include "tokenizer/field.h"
 
 namespace tenth {
 namespace {
 
-constexpr size_t kMaxLine = size_t(64) << 20;  // bytes
-
 // Calls handle(line, "line N") for each line that is not empty.
 template <class Handle>
 void for_each_line(std::istream& in, const Handle& handle) {
   std::string line;
-  size_t number = 1;
-  auto use = [&] {
+  for (size_t number = 1; next_line(in, line, number); number++)
     if (line.find_first_not_of(" \t\r") != std::string::npos) handle(line, fmt::format("line {}", number));
-    line.clear();
-    number++;
-  };
-  std::streambuf& buffer = *in.rdbuf();
-  for (int c = buffer.sbumpc(); c != EOF; c = buffer.sbumpc()) {
-    if (c == '\n') {
-      use();
-      continue;
-    }
-    require(line.size() < kMaxLine, ErrorKind::kInput, "line {}: expected at most {} bytes, got more", number,
-            kMaxLine);
-    line += char(c);
-  }
-  use();
 }
 
 void write_line(std::ostream& out, const char* key, const Json& value) {

@@ -1,6 +1,7 @@
 #include "engine/generator.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace tenth {
 
@@ -263,8 +264,12 @@ void Generator::draw(const Tensor& logits, std::span<const Row> rows) {
   }
   host_logprobs_.resize(rows.size());
   backend.copy_to_host(host_logprobs_.data(), single.raw(), single.bytes());
-  for (size_t i = 0; i < kept_.size(); i++)
-    sequences_[kept_[i].sequence].out->logprobs.push_back(host_logprobs_[kept_row_[i]]);
+  for (size_t i = 0; i < kept_.size(); i++) {
+    const float logprob = host_logprobs_[kept_row_[i]];
+    require(std::isfinite(logprob), ErrorKind::kNumeric,
+            "the log-probability of a new token is {}: the model's weights or activations are not finite", logprob);
+    sequences_[kept_[i].sequence].out->logprobs.push_back(logprob);
+  }
 }
 
 // Appends the experts of fed tokens to their sequences. rows: those of the pass that count, a subset in its order.

@@ -7,6 +7,12 @@
 
 namespace tenth {
 
+void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config, const Path& folder) {
+  require(tokenizer.vocab_size() <= config.vocab_size, ErrorKind::kInput,
+          "{}: vocab_size: tokenizer.json has {} tokens, config.json only {}", folder.string(), tokenizer.vocab_size(),
+          config.vocab_size);
+}
+
 int32_t stop_id(const Tokenizer& tokenizer) {
   const auto id = tokenizer.eos_id();
   require(id.has_value(), ErrorKind::kInput,

@@ -32,6 +32,8 @@ struct GradedResult {
 GradedResult evaluate(Transformer& model, const Tokenizer& tokenizer, const Task& task,
                       std::span<const Problem> problems, const GradedOptions& options);
 
+// Throws kInput where the tokenizer of a model folder makes ids that the model has not.
+void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config, const Path& folder);
 // The end token of a chat: generation stops there. Throws kInput where the tokenizer names none.
 int32_t stop_id(const Tokenizer& tokenizer);
 // The text of a completion, without its end token.

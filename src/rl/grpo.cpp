@@ -20,17 +20,13 @@ RlSettings rl_settings(const Recipe& recipe) {
   s.temperature = recipe.real("rl.temperature");
   s.max_new_tokens = int32_t(recipe.integer("rl.max_new_tokens"));
   s.optimizer = optimizer_options(recipe, "rl");
-  const std::string schedule = recipe.text("rl.schedule");
-  s.schedule = {.kind = schedule == "linear"   ? Schedule::Kind::kLinear
-                        : schedule == "cosine" ? Schedule::Kind::kCosine
-                        : schedule == "wsd"    ? Schedule::Kind::kWsd
-                                               : Schedule::Kind::kConstant,
+  s.schedule = {.kind = schedule_kind(recipe.text("rl.schedule")),
                 .total = s.steps + 1,
                 .warmup = recipe.integer("rl.warmup_steps")};
   s.clip = recipe.real("rl.clip");
   s.loss = policy_loss_config(recipe.text("rl.variant"));
-  s.loss.clip_low = recipe.real("rl.clip_low");
-  s.loss.clip_high = recipe.real("rl.clip_high");
+  if (const double clip = recipe.real("rl.clip_low"); clip > 0) s.loss.clip_low = clip;
+  if (const double clip = recipe.real("rl.clip_high"); clip > 0) s.loss.clip_high = clip;
   s.loss.beta = recipe.real("rl.kl");
   s.loss.constant_length = s.max_new_tokens;
   if (!recipe.flag("rl.normalize_std")) s.loss.advantage = AdvantageScale::kNone;
@@ -43,12 +39,11 @@ RlSettings rl_settings(const Recipe& recipe) {
 
 namespace {
 
-constexpr int64_t kMicroBatchTokens = 8192;
-
-// Means over the tokens of one step, weighted by their number.
+// Means over the tokens of one step's updates; not a number in a step that had nothing to learn from.
 struct StepMetrics {
-  double gap = 0, gap_max = 0, entropy = 0, clip_fraction = 0, approx_kl = 0, reference_kl = 0, loss = 0, grad_norm = 0;
-  int64_t tokens = 0;
+  double gap = 0, gap_max = 0, entropy = 0, clip_fraction = 0, approx_kl = 0, reference_kl = 0;
+  double loss = 0, grad_norm = 0;  // of the last update
+  int64_t tokens = 0, gap_tokens = 0;
 
   void add(const PolicyLoss& loss, double batch_entropy) {
     const double n = double(loss.metrics.tokens);
@@ -60,8 +55,9 @@ struct StepMetrics {
     tokens += loss.metrics.tokens;
   }
   void finish() {
-    for (double* sum : {&gap, &entropy, &clip_fraction, &approx_kl, &reference_kl})
-      *sum /= double(std::max<int64_t>(1, tokens));
+    gap /= double(gap_tokens);
+    for (double* sum : {&entropy, &clip_fraction, &approx_kl, &reference_kl}) *sum /= double(tokens);
+    if (tokens == 0) gap_max = loss = grad_norm = std::nan("");
   }
 };
 
@@ -149,6 +145,7 @@ class PolicyTrainer {
         metrics.gap += gap;
         metrics.gap_max = std::max(metrics.gap_max, gap);
       }
+      metrics.gap_tokens += int64_t(logprobs.size());
     }
     const PolicyLoss loss = policy_loss(s_.loss, {.logprobs = logprobs,
                                                   .old_logprobs = batch.sampler_logprobs,
@@ -197,7 +194,7 @@ int64_t tokens_of(std::span<const RolloutRow> rows) {
 
 // One optimizer step per part of the rollout, each through micro-batches of bounded size.
 StepMetrics update(Transformer& model, Optimizer& optimizer, PolicyTrainer& trainer, std::span<RolloutRow> rows,
-                   const RlSettings& s, int64_t step) {
+                   const RlSettings& s, double lr_factor) {
   StepMetrics metrics;
   // Rows of a group stand together; the parts of a rollout take every updates-th row, so each sees all groups.
   std::vector<RolloutRow> ordered;
@@ -210,16 +207,17 @@ StepMetrics update(Transformer& model, Optimizer& optimizer, PolicyTrainer& trai
     const std::span<const RolloutRow> part(ordered.data() + bounds[size_t(u)],
                                            bounds[size_t(u) + 1] - bounds[size_t(u)]);
     if (part.empty()) continue;
+    metrics.loss = 0;
     const int64_t all_tokens = tokens_of(part);
     for (size_t begin = 0; begin < part.size();) {
       size_t end = begin;
-      for (int64_t tokens = 0; end < part.size() && tokens < kMicroBatchTokens; end++) {
+      for (int64_t tokens = 0; end < part.size() && tokens < s.micro_batch_tokens; end++) {
         tokens += int64_t(part[end].prompt.size() + part[end].completion.ids.size());
       }
       trainer.accumulate(part.subspan(begin, end - begin), int64_t(part.size()), all_tokens, u == 0, metrics);
       begin = end;
     }
-    metrics.grad_norm = apply_update(model, optimizer, learning_rate_factor(s.schedule, step + 1), s.clip, "rl", step);
+    metrics.grad_norm = apply_update(model, optimizer, lr_factor, s.clip);
   }
   metrics.finish();
   return metrics;
@@ -227,8 +225,8 @@ StepMetrics update(Transformer& model, Optimizer& optimizer, PolicyTrainer& trai
 
 }  // namespace
 
-StageSummary run_grpo(Transformer& model, Transformer* reference, const Tokenizer& tokenizer, const Task& task,
-                      const RlSettings& s, const RunContext& run) {
+void run_grpo(Transformer& model, Transformer* reference, const Tokenizer& tokenizer, const Task& task,
+              const RlSettings& s, const RunContext& run) {
   model.set_training(true);
   Optimizer optimizer(model.parameters(), s.optimizer);
   int64_t step = 0;
@@ -246,13 +244,15 @@ StageSummary run_grpo(Transformer& model, Transformer* reference, const Tokenize
   ProgressLine progress("rl", s.steps, run.peak_flops, step);
   std::optional<double> accuracy;
   for (; step < s.steps; step++) {
-    Rollout rollout = roll_out(generator, tokenizer, task, s, step);
+    Rollout rollout = in_step("rl", step, [&] { return roll_out(generator, tokenizer, task, s, step); });
     double flops = 0;
     for (const RolloutRow& row : rollout.rows) {
       const double length = double(row.prompt.size() + row.completion.ids.size());
       flops += size.training_flops(int64_t(length)) * length * 4 / 3;  // sampled forward, then trained
     }
-    const StepMetrics m = update(model, optimizer, trainer, rollout.rows, s, step);
+    const double factor = learning_rate_factor(s.schedule, step + 1);
+    const StepMetrics m =
+        in_step("rl", step, [&] { return update(model, optimizer, trainer, rollout.rows, s, factor); });
     NamedValues values = {{"reward", rollout.reward},
                           {"length", rollout.length},
                           {"truncated", rollout.truncated},
@@ -266,7 +266,8 @@ StageSummary run_grpo(Transformer& model, Transformer* reference, const Tokenize
                           {"reference_kl", m.reference_kl},
                           {"loss", m.loss},
                           {"grad_norm", m.grad_norm},
-                          {"tokens", double(rollout.new_tokens)}};
+                          {"tokens", double(rollout.new_tokens)},
+                          {"flops", flops}};
     if (s.eval_every > 0 && (step + 1) % s.eval_every == 0) {
       accuracy = evaluate(model, tokenizer, task, held_out, {.max_new_tokens = s.max_new_tokens}).evaluation.accuracy;
       values.push_back({"accuracy", *accuracy});
@@ -277,14 +278,9 @@ StageSummary run_grpo(Transformer& model, Transformer* reference, const Tokenize
                      .accuracy = accuracy,
                      .tokens = double(rollout.new_tokens),
                      .flops = flops});
-    checkpoint_if_due(run, model, optimizer, {"rl", step + 1});
+    checkpoint_if_due(run, model, optimizer, {"rl", step + 1}, s.steps);
   }
   progress.finish();
-  return {.name = "rl",
-          .steps = s.steps,
-          .seconds = progress.seconds(),
-          .tokens = progress.tokens(),
-          .peak_share = progress.peak_share()};
 }
 
 }  // namespace tenth

@@ -21,12 +21,13 @@ struct RlSettings {
   bool dynamic_sampling = false;  // groups whose rewards are all equal are replaced by further problems
   bool routing_replay = true;     // the trainer's mixtures take the experts that the sampler chose
   int64_t eval_every = 10, eval_problems = 200;
+  int64_t micro_batch_tokens = 8192;  // about as many are trained on at a time; bounds memory, changes no result
   uint64_t seed = 0;
 };
 RlSettings rl_settings(const Recipe& recipe);
 
 // model is changed in place. reference: the frozen policy of the KL term, null where its weight is 0.
-StageSummary run_grpo(Transformer& model, Transformer* reference, const Tokenizer& tokenizer, const Task& task,
-                      const RlSettings& settings, const RunContext& run);
+void run_grpo(Transformer& model, Transformer* reference, const Tokenizer& tokenizer, const Task& task,
+              const RlSettings& settings, const RunContext& run);
 
 }  // namespace tenth

@@ -1,5 +1,7 @@
 // A recipe from beginning to end: pretrain -> SFT -> evaluation -> GRPO -> evaluation -> report.
 #pragma once
+#include "nn/config.h"
+#include "tokenizer/tokenizer.h"
 #include "train/recipe.h"
 #include "train/report.h"
 
@@ -10,6 +12,9 @@ struct PipelineOptions {
   std::string recipe_file;  // for the report
   bool resume = false;      // go on from <run>/checkpoint
 };
+
+// The model that a recipe's model.* keys describe. Throws kInput, naming the recipe, for one that cannot be.
+ModelConfig model_config(const Recipe& recipe, const Tokenizer& tokenizer);
 
 // Writes <run>/model_sft and <run>/model (Hugging Face folders), metrics, report.md, summary.json. Without resume, an
 // earlier run in the folder is replaced only if it was made by this function.

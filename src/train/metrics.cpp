@@ -94,12 +94,16 @@ void MetricsWriter::start_events() {
   for (const MetricRecord& record : records_) write_event(*events_, record);
 }
 
+double MetricsWriter::wall() const {
+  return wall_before_ + std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
+}
+
 void MetricsWriter::write(const std::string& stage, int64_t step, const NamedValues& values) {
-  const auto seconds = [](auto duration) { return std::chrono::duration<double>(duration).count(); };
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
   MetricRecord record{.stage = stage,
                       .step = step,
-                      .wall = wall_before_ + seconds(std::chrono::steady_clock::now() - began_),
-                      .time = seconds(std::chrono::system_clock::now().time_since_epoch()),
+                      .wall = wall(),
+                      .time = std::chrono::duration<double>(since_1970).count(),
                       .values = values};
   file_->append(to_line(record));
   write_event(*events_, record);

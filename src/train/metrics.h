@@ -39,6 +39,7 @@ class MetricsWriter {
   void rewind(const std::string& stage, int64_t step);
 
   const std::vector<MetricRecord>& records() const { return records_; }
+  double wall() const;  // seconds of the run so far
   MetricSeries series(const std::string& stage, const std::string& name) const;
   std::optional<double> last(const std::string& stage, const std::string& name) const;
 

@@ -92,11 +92,6 @@ ProgressLine::ProgressLine(std::string stage, int64_t total, double peak_flops, 
   state_.total = total;
 }
 
-std::optional<double> ProgressLine::peak_share() const {
-  if (peak_flops_ <= 0 || all_flops_ <= 0 || state_.elapsed <= 0) return {};
-  return all_flops_ / state_.elapsed / peak_flops_;
-}
-
 ProgressLine::~ProgressLine() {
   if (terminal_ && drawn_ && !finished_) std::fputc('\n', out_);
 }
@@ -143,7 +138,7 @@ void ProgressLine::finish() {
   if (finished_) return;
   state_.left.reset();
   if (all_tokens_ > 0 && state_.elapsed > 0) state_.tokens_per_second = all_tokens_ / state_.elapsed;
-  state_.peak_share = peak_share();
+  if (state_.peak_share) state_.peak_share = all_flops_ / state_.elapsed / peak_flops_;
   draw();
   if (terminal_) std::fputc('\n', out_);
   std::fflush(out_);

@@ -56,11 +56,6 @@ class ProgressLine {
   void note(const std::string& text);  // a line that stays, above the progress line
   void finish();                       // prints the last state with the means of the whole stage, and a new line
 
-  // Of the stage so far: what its row in the report says. peak_share: nothing where it is not known.
-  double seconds() const { return state_.elapsed; }
-  double tokens() const { return all_tokens_; }
-  std::optional<double> peak_share() const;
-
  private:
   using Clock = std::chrono::steady_clock;
   void draw();

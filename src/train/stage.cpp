@@ -9,13 +9,6 @@
 namespace tenth {
 namespace {
 
-Schedule::Kind schedule_kind(const std::string& name) {
-  if (name == "linear") return Schedule::Kind::kLinear;
-  if (name == "cosine") return Schedule::Kind::kCosine;
-  if (name == "wsd") return Schedule::Kind::kWsd;
-  return Schedule::Kind::kConstant;
-}
-
 int64_t mtp_targets(const Examples& examples) {
   const std::vector<int32_t> targets = targets_at(examples, 2);
   return std::count_if(targets.begin(), targets.end(), [](int32_t t) { return t >= 0; });
@@ -40,6 +33,13 @@ StepData step_data(const Dataset& data, int64_t step, int64_t accumulate) {
 }
 
 }  // namespace
+
+Schedule::Kind schedule_kind(const std::string& name) {
+  if (name == "linear") return Schedule::Kind::kLinear;
+  if (name == "cosine") return Schedule::Kind::kCosine;
+  if (name == "wsd") return Schedule::Kind::kWsd;
+  return Schedule::Kind::kConstant;
+}
 
 OptimizerOptions optimizer_options(const Recipe& recipe, const std::string& section) {
   OptimizerOptions options;
@@ -72,22 +72,20 @@ StageSettings stage_settings(const Recipe& recipe, const std::string& section) {
   return s;
 }
 
-double apply_update(Transformer& model, Optimizer& optimizer, double lr_factor, double clip, const std::string& stage,
-                    int64_t step) {
+double apply_update(Transformer& model, Optimizer& optimizer, double lr_factor, double clip) {
   const double norm = global_norm(model.parameters());
-  require(std::isfinite(norm), ErrorKind::kNumeric,
-          "{} step {}: the gradient's norm is {}; the weights are as they were after step {}; try a lower {}.lr", stage,
-          step + 1, norm, step, stage);
+  require(std::isfinite(norm), ErrorKind::kNumeric, "the gradient's norm is {}: expected a finite number", norm);
   optimizer.step(lr_factor, clip > 0 ? clip_factor(norm, clip) : 1);
   model.refresh();
   model.zero_gradients();
   return norm;
 }
 
-void checkpoint_if_due(const RunContext& run, Transformer& model, const Optimizer& optimizer,
-                       const Progress& progress) {
+void checkpoint_if_due(const RunContext& run, Transformer& model, const Optimizer& optimizer, const Progress& progress,
+                       int64_t steps) {
   const bool stop = interrupted();
-  if (!stop && (run.checkpoint_every == 0 || progress.step % run.checkpoint_every != 0)) return;
+  const bool due = run.checkpoint_every > 0 && progress.step % run.checkpoint_every == 0;
+  if (!stop && !due && progress.step < steps) return;
   save_checkpoint(run.run_dir, model, optimizer, progress);
   require(!stop, ErrorKind::kIo,
           "interrupted after {} step {}; all of it is saved: the same command with --resume goes on", progress.stage,
@@ -126,7 +124,39 @@ ExpertLoad expert_load(const Transformer& model, const std::string& stage) {
   return load;
 }
 
-StageSummary run_stage(Transformer& model, const Dataset& data, const StageSettings& s, const RunContext& run) {
+namespace {
+
+struct StepResult {
+  LossResult loss;
+  double norm = 0, flops = 0;
+};
+
+StepResult train_step(Transformer& model, Optimizer& optimizer, const StageSettings& s, const StepData& data,
+                      double lr_factor) {
+  const ModelSize size = model_size(model.config());
+  for (MoE* mixture : model.mixtures()) mixture->reset_load();
+  const LossSettings settings{.mtp_weight = model.has_mtp() ? s.mtp_weight : 0,
+                              .balance_weight = s.balance_weight,
+                              .count_load = true,
+                              .main_tokens = data.main_targets,
+                              .mtp_tokens = data.mtp_targets,
+                              .balance_share = 1 / double(s.accumulate)};
+  StepResult result;
+  for (const Examples& examples : data.batches) {
+    const LossResult part = loss_and_gradients(model, examples, settings);
+    result.loss.loss += part.loss;
+    result.loss.mtp_loss += part.mtp_loss;
+    result.loss.balance_loss += part.balance_loss * settings.balance_share;
+    for (int32_t length : examples.lengths) result.flops += size.training_flops(length) * length;
+  }
+  result.norm = apply_update(model, optimizer, lr_factor, s.clip);
+  for (MoE* mixture : model.mixtures()) mixture->update_bias(s.bias_update_rate);
+  return result;
+}
+
+}  // namespace
+
+void run_stage(Transformer& model, const Dataset& data, const StageSettings& s, const RunContext& run) {
   model.set_training(true);
   Optimizer optimizer(model.parameters(), s.optimizer);
   int64_t step = 0;
@@ -134,53 +164,44 @@ StageSummary run_stage(Transformer& model, const Dataset& data, const StageSetti
     load_optimizer(run.run_dir, optimizer);
     step = run.resume->step;
   }
-  const ModelSize size = model_size(model.config());
+  if (step == 0) run.metrics.write(s.name, 0, {});  // when the stage began
   ProgressLine progress(s.name, s.steps, run.peak_flops, step);
   for (; step < s.steps; step++) {
-    const StepData step_batches = step_data(data, step, s.accumulate);
-    for (MoE* mixture : model.mixtures()) mixture->reset_load();
-    LossSettings settings{.mtp_weight = model.has_mtp() ? s.mtp_weight : 0,
-                          .balance_weight = s.balance_weight,
-                          .count_load = true,
-                          .main_tokens = step_batches.main_targets,
-                          .mtp_tokens = step_batches.mtp_targets};
-    LossResult sum;
-    double flops = 0;
-    for (const Examples& examples : step_batches.batches) {
-      settings.balance_share = 1 / double(s.accumulate);
-      LossResult part;
-      try {
-        part = loss_and_gradients(model, examples, settings);
-      } catch (const Error& e) {
-        if (e.kind() != ErrorKind::kNumeric) throw;
-        fail(ErrorKind::kNumeric, "{} step {}: {}; the weights are as they were after step {}", s.name, step + 1,
-             e.what(), step);
-      }
-      sum.loss += part.loss;
-      sum.mtp_loss += part.mtp_loss;
-      sum.balance_loss += part.balance_loss / double(s.accumulate);
-      for (int32_t length : examples.lengths) flops += size.training_flops(length) * length;
-    }
+    const StepData batches = step_data(data, step, s.accumulate);
     const double factor = learning_rate_factor(s.schedule, step + 1);
-    const double norm = apply_update(model, optimizer, factor, s.clip, s.name, step);
-    for (MoE* mixture : model.mixtures()) mixture->update_bias(s.bias_update_rate);
+    const StepResult result = in_step(s.name, step, [&] { return train_step(model, optimizer, s, batches, factor); });
     run.metrics.write(s.name, step + 1,
-                      {{"loss", sum.loss},
-                       {"mtp_loss", sum.mtp_loss},
-                       {"balance_loss", sum.balance_loss},
+                      {{"loss", result.loss.loss},
+                       {"mtp_loss", result.loss.mtp_loss},
+                       {"balance_loss", result.loss.balance_loss},
                        {"max_violation", max_violation(model)},
-                       {"grad_norm", norm},
+                       {"grad_norm", result.norm},
                        {"lr_factor", factor},
-                       {"tokens", double(step_batches.tokens)}});
-    progress.update({.step = step + 1, .loss = sum.loss, .tokens = double(step_batches.tokens), .flops = flops});
-    checkpoint_if_due(run, model, optimizer, {s.name, step + 1});
+                       {"tokens", double(batches.tokens)},
+                       {"flops", result.flops}});
+    progress.update(
+        {.step = step + 1, .loss = result.loss.loss, .tokens = double(batches.tokens), .flops = result.flops});
+    checkpoint_if_due(run, model, optimizer, {s.name, step + 1}, s.steps);
   }
   progress.finish();
-  return {.name = s.name,
-          .steps = s.steps,
-          .seconds = progress.seconds(),
-          .tokens = progress.tokens(),
-          .peak_share = progress.peak_share()};
+}
+
+StageSummary stage_summary(const MetricsWriter& metrics, const std::string& stage, double peak_flops) {
+  StageSummary summary{.name = stage};
+  double flops = 0, before = 0;  // wall of the record before
+  for (const MetricRecord& record : metrics.records()) {
+    if (record.stage == stage && record.step > 0) {
+      summary.steps++;
+      summary.seconds += record.wall - before;
+      for (const auto& [name, value] : record.values) {
+        if (name == "tokens") summary.tokens += value;
+        if (name == "flops") flops += value;
+      }
+    }
+    before = record.wall;
+  }
+  if (flops > 0 && summary.seconds > 0 && peak_flops > 0) summary.peak_share = flops / summary.seconds / peak_flops;
+  return summary;
 }
 
 }  // namespace tenth

@@ -23,8 +23,9 @@ struct StageSettings {
   double mtp_weight = 0, balance_weight = 0, bias_update_rate = 0;
 };
 StageSettings stage_settings(const Recipe& recipe, const std::string& section);
-// The options of an optimizer and its schedule as every section has them; min_lr_share and the like may be missing.
+// What every section has of these.
 OptimizerOptions optimizer_options(const Recipe& recipe, const std::string& section);
+Schedule::Kind schedule_kind(const std::string& name);
 
 // What a stage needs of the run around it.
 struct RunContext {
@@ -35,18 +36,34 @@ struct RunContext {
   std::optional<Progress> resume;  // set only for the stage that was cut
 };
 
-// Scales, clips and applies the gradients: the one update of every stage. Throws kNumeric, naming the step, before any
-// weight is touched where the gradients are not finite. Returns the gradients' norm.
-double apply_update(Transformer& model, Optimizer& optimizer, double lr_factor, double clip, const std::string& stage,
-                    int64_t step);
+// Clips and applies the gradients: the one update of every stage. Throws kNumeric before any weight is touched where
+// they are not finite. Returns their norm.
+double apply_update(Transformer& model, Optimizer& optimizer, double lr_factor, double clip);
 
-// Saves where the recipe's interval or an interrupt asks for it; throws kIo "interrupted …" in the latter case.
-void checkpoint_if_due(const RunContext& run, Transformer& model, const Optimizer& optimizer, const Progress& progress);
+// Saves at the end of a stage of `steps` steps, and where the recipe's interval or an interrupt asks for it; throws kIo
+// "interrupted …" in the latter case.
+void checkpoint_if_due(const RunContext& run, Transformer& model, const Optimizer& optimizer, const Progress& progress,
+                       int64_t steps);
+
+// Numbers that are not finite stop a run; the error says in which step. step: those that are done.
+template <class Work>
+auto in_step(const std::string& stage, int64_t step, const Work& work) {
+  try {
+    return work();
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::kNumeric) throw;
+    fail(ErrorKind::kNumeric, "{} step {}: {}; no weight was changed by it; try a lower {}.lr", stage, step + 1,
+         e.what(), stage);
+  }
+}
 
 // The largest expert load over the even share, minus 1; 0 without mixtures. Resets nothing.
 double max_violation(const Transformer& model);
 ExpertLoad expert_load(const Transformer& model, const std::string& stage);
 
-StageSummary run_stage(Transformer& model, const Dataset& data, const StageSettings& settings, const RunContext& run);
+void run_stage(Transformer& model, const Dataset& data, const StageSettings& settings, const RunContext& run);
+
+// A stage's row in the report, from its records: so it covers the parts of a run that was resumed.
+StageSummary stage_summary(const MetricsWriter& metrics, const std::string& stage, double peak_flops);
 
 }  // namespace tenth

@@ -7,6 +7,8 @@
 namespace tenth {
 namespace {
 
+constexpr const char* kExpertLoads = "expert_load.json";
+
 Path state_folder(const Path& run_dir) { return checkpoint_folder(run_dir) / "trainer_state"; }
 
 int64_t whole(const Json& json, const char* key, const Path& file) {
@@ -50,6 +52,28 @@ void load_optimizer(const Path& run_dir, Optimizer& optimizer) {
   for (const NamedTensor& part : optimizer.state()) file.load_into(part.name, part.tensor);
   const Path state = state_folder(run_dir) / "state.json";
   optimizer.set_steps(whole(read_json(state), "optimizer_steps", state));
+}
+
+void save_expert_loads(const Path& run_dir, const std::vector<ExpertLoad>& loads) {
+  OrderedJson json = OrderedJson::array();
+  for (const ExpertLoad& load : loads)
+    json.push_back({{"stage", load.stage}, {"layers", load.layers}, {"loads", load.loads}});
+  write_file(run_dir / kExpertLoads, json.dump() + "\n");
+}
+
+std::vector<ExpertLoad> read_expert_loads(const Path& run_dir) {
+  const Path file = run_dir / kExpertLoads;
+  std::vector<ExpertLoad> loads;
+  if (!std::filesystem::exists(file)) return loads;
+  const Json json = read_json(file);
+  try {
+    for (const Json& entry : json)
+      loads.push_back({entry.at("stage"), entry.at("layers").get<std::vector<int>>(),
+                       entry.at("loads").get<std::vector<std::vector<double>>>()});
+  } catch (const Json::exception&) {
+    fail(ErrorKind::kInput, "{}: expected a list of objects with stage, layers and loads", file.string());
+  }
+  return loads;
 }
 
 }  // namespace tenth

@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "nn/transformer.h"
 #include "optim/optimizer.h"
+#include "train/report.h"
 
 namespace tenth {
 
@@ -23,5 +24,9 @@ std::optional<Progress> checkpoint_progress(const Path& run_dir);
 // Fills the optimizer's state from it. Throws kInput where it does not fit.
 void load_optimizer(const Path& run_dir, Optimizer& optimizer);
 Path checkpoint_folder(const Path& run_dir);
+
+// <run>/expert_load.json: what finished stages leave for the report.
+void save_expert_loads(const Path& run_dir, const std::vector<ExpertLoad>& loads);
+std::vector<ExpertLoad> read_expert_loads(const Path& run_dir);  // none where there is no file
 
 }  // namespace tenth

@@ -68,9 +68,9 @@ TEST(Recipe, WrongTypesAndRangesSayWhatIsExpected) {
   EXPECT_EQ(refusal("[rl]\nvariant = \"ppo\"\n"),
             "r.toml:2: rl.variant: expected one of grpo, dr_grpo, dapo, gspo, got \"ppo\"");
   EXPECT_EQ(refusal("[rl]\n\nsamples = 8.5\n"),
-            "r.toml:3: rl.samples: expected an integer from 1 to 4096 (answers), got 8.5");
+            "r.toml:3: rl.samples: expected an integer from 2 to 4096 (answers), got 8.5");
   EXPECT_EQ(refusal("[rl]\nsamples = 0\n"),
-            "r.toml:2: rl.samples: expected an integer from 1 to 4096 (answers), got 0");
+            "r.toml:2: rl.samples: expected an integer from 2 to 4096 (answers), got 0");
   EXPECT_EQ(refusal("[model]\nhidden_size = 1099511627776\n"),
             "r.toml:2: model.hidden_size: expected an integer from 1 to 65536, got 1099511627776");
   EXPECT_EQ(refusal("[rl]\nlr = nan\n"), "r.toml:2: rl.lr: expected a number from 0 to 10, got nan");
