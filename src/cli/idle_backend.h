@@ -1,0 +1,56 @@
+// A backend whose operations do nothing. A step on it costs what a step costs outside of the kernels: tape, checks of
+// shapes, allocation, the host's share of the data.
+#pragma once
+#include <cstring>
+
+#include "backend/host_memory.h"
+
+namespace tenth {
+
+class IdleBackend final : public HostBackend {
+ public:
+  using T = const Tensor&;
+  std::string_view name() const override { return "idle"; }
+
+  void fill(T, double) override {}
+  void copy(T, T) override {}
+  void add(T, T, T) override {}
+  void scale(T, T, double) override {}
+  double sum_of_squares(T) override { return 1; }
+  Tensor pack_weight(T w) override { return Tensor::make(*this, w.dtype(), w.shape()); }
+  void linear_forward(T, T, T, T, T, T) override {}
+  void linear_backward_input(T, T, T, T) override {}
+  void linear_backward_weight(T, T, T, T, T) override {}
+  void matmul(T, T, bool, T, bool) override {}
+  void embedding_forward(T, T, T) override {}
+  void embedding_backward(T, T, T) override {}
+  void rms_norm_forward(T, T, T, T, double) override {}
+  void rms_norm_backward(T, T, T, T, T, T, T) override {}
+  void rope(T, T, T, T, int64_t, RopeStyle, bool) override {}
+  void swiglu_forward(T, T) override {}
+  void swiglu_backward(T, T, T) override {}
+  void attention_forward(T, T, const AttentionArgs&) override {}
+  void attention_backward(T, T, T, T, T, T, T, const AttentionArgs&) override {}
+  void cache_store(T, T, int64_t, const CachePlaces&) override {}
+  void cached_attention(T, T, T, T, const CachePlaces&, double) override {}
+  void mla_absorb_query(T, T, T) override {}
+  void mla_absorb_output(T, T, T) override {}
+  void gate_forward(T, T, T, T, T, bool, const GateArgs&) override {}
+  void gate_backward(T, T, T, T, T, const GateArgs&) override {}
+  void balance_loss_forward(T loss, T, T, T) override { clear(loss); }
+  void balance_loss_backward(T, T, T, T, T, GateArgs::Score) override {}
+  void sort_by_expert(T, T, T offsets, T) override { clear(offsets); }
+  void gather_rows(T, T, T) override {}
+  void combine_forward(T, T, T, T) override {}
+  void combine_backward(T, T, T, T, T, T) override {}
+  void logprobs_forward(T logprobs, T, T, T, T) override { clear(logprobs); }
+  void logprobs_backward(T, T, T, T) override {}
+  void adamw_step(T, T, T, T, const AdamWArgs&) override {}
+  void axpby(T, double, T, double) override {}
+
+ private:
+  // What the host reads back, in blocks that it may have written to before.
+  static void clear(const Tensor& t) { std::memset(t.raw(), 0, t.bytes()); }
+};
+
+}  // namespace tenth
