@@ -5,7 +5,7 @@
 
 namespace tenth::reference {
 
-class ReferenceBackend final : public HostBackend {
+class ReferenceBackend : public HostBackend {
  public:
   std::string_view name() const override { return "reference"; }
 
