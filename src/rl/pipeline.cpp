@@ -106,8 +106,6 @@ class Pipeline {
             "{}: state.json: stage: expected pretrain, sft or rl, got {}", checkpoint_folder(options.run_dir).string(),
             printable(resume_->stage));
     metrics_.rewind(resume_->stage, resume_->step);
-    summary_.expert_loads = read_expert_loads(options.run_dir);
-    std::erase_if(summary_.expert_loads, [&](const ExpertLoad& load) { return !done(load.stage); });
   }
 
   RunSummary run() {
@@ -117,6 +115,7 @@ class Pipeline {
     supervised("sft", TaskDataset::Kind::kDemonstrations);
     reinforce();
     summary_.seconds = metrics_.wall();
+    summary_.expert_loads = read_expert_loads(options_.run_dir);
     finish();
     return summary_;
   }
@@ -193,8 +192,6 @@ class Pipeline {
     const TaskDataset data(*task_, tokenizer_, kind, philox(seed_, stream, 0)[0] | uint64_t(stream) << 32,
                            recipe_.integer(stage + ".batch_tokens"));
     run_stage(*model_, data, settings, context(stage));
-    summary_.expert_loads.push_back(expert_load(*model_, stage));
-    save_expert_loads(options_.run_dir, summary_.expert_loads);
   }
 
   std::vector<Transcript> transcripts(const GradedResult& graded) const {

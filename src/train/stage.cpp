@@ -105,6 +105,8 @@ double max_violation(const Transformer& model) {
   return worst;
 }
 
+namespace {
+
 ExpertLoad expert_load(const Transformer& model, const std::string& stage) {
   ExpertLoad load{.stage = stage, .layers = {}, .loads = {}};
   const ModelConfig& config = model.config();
@@ -123,8 +125,6 @@ ExpertLoad expert_load(const Transformer& model, const std::string& stage) {
   }
   return load;
 }
-
-namespace {
 
 struct StepResult {
   LossResult loss;
@@ -181,6 +181,7 @@ void run_stage(Transformer& model, const Dataset& data, const StageSettings& s, 
                        {"flops", result.flops}});
     progress.update(
         {.step = step + 1, .loss = result.loss.loss, .tokens = double(batches.tokens), .flops = result.flops});
+    if (step + 1 == s.steps) add_expert_load(run.run_dir, expert_load(model, s.name));
     checkpoint_if_due(run, model, optimizer, {s.name, step + 1}, s.steps);
   }
   progress.finish();

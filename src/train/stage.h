@@ -59,7 +59,6 @@ auto in_step(const std::string& stage, int64_t step, const Work& work) {
 
 // The largest expert load over the even share, minus 1; 0 without mixtures. Resets nothing.
 double max_violation(const Transformer& model);
-ExpertLoad expert_load(const Transformer& model, const std::string& stage);
 
 void run_stage(Transformer& model, const Dataset& data, const StageSettings& settings, const RunContext& run);
 

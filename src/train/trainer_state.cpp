@@ -54,13 +54,6 @@ void load_optimizer(const Path& run_dir, Optimizer& optimizer) {
   optimizer.set_steps(whole(read_json(state), "optimizer_steps", state));
 }
 
-void save_expert_loads(const Path& run_dir, const std::vector<ExpertLoad>& loads) {
-  OrderedJson json = OrderedJson::array();
-  for (const ExpertLoad& load : loads)
-    json.push_back({{"stage", load.stage}, {"layers", load.layers}, {"loads", load.loads}});
-  write_file(run_dir / kExpertLoads, json.dump() + "\n");
-}
-
 std::vector<ExpertLoad> read_expert_loads(const Path& run_dir) {
   const Path file = run_dir / kExpertLoads;
   std::vector<ExpertLoad> loads;
@@ -74,6 +67,16 @@ std::vector<ExpertLoad> read_expert_loads(const Path& run_dir) {
     fail(ErrorKind::kInput, "{}: expected a list of objects with stage, layers and loads", file.string());
   }
   return loads;
+}
+
+void add_expert_load(const Path& run_dir, const ExpertLoad& load) {
+  std::vector<ExpertLoad> loads = read_expert_loads(run_dir);
+  std::erase_if(loads, [&](const ExpertLoad& older) { return older.stage == load.stage; });
+  loads.push_back(load);
+  OrderedJson json = OrderedJson::array();
+  for (const ExpertLoad& each : loads)
+    json.push_back({{"stage", each.stage}, {"layers", each.layers}, {"loads", each.loads}});
+  write_file(run_dir / kExpertLoads, json.dump() + "\n");
 }
 
 }  // namespace tenth

@@ -25,8 +25,8 @@ std::optional<Progress> checkpoint_progress(const Path& run_dir);
 void load_optimizer(const Path& run_dir, Optimizer& optimizer);
 Path checkpoint_folder(const Path& run_dir);
 
-// <run>/expert_load.json: what finished stages leave for the report.
-void save_expert_loads(const Path& run_dir, const std::vector<ExpertLoad>& loads);
+// <run>/expert_load.json: what stages leave for the report as they finish; an older entry of the stage is replaced.
+void add_expert_load(const Path& run_dir, const ExpertLoad& load);
 std::vector<ExpertLoad> read_expert_loads(const Path& run_dir);  // none where there is no file
 
 }  // namespace tenth

@@ -1,0 +1,137 @@
+// Runs small enough for a test: a recipe of milliseconds, its model, and a folder that goes away.
+#pragma once
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <memory>
+
+#include "base/json.h"
+#include "base/threads.h"
+#include "checkpoint/model_folder.h"
+#include "problems/problem.h"
+#include "rl/pipeline.h"
+#include "tokenizer/small_vocab.h"
+
+namespace tenth::testing {
+
+class TempFolder {
+ public:
+  TempFolder() {
+    static std::atomic<int> count = 0;
+    path_ = std::filesystem::temp_directory_path() / fmt::format("tenth-test-{}-{}", ::getpid(), count++);
+    std::filesystem::remove_all(path_);
+    std::filesystem::create_directories(path_);
+  }
+  ~TempFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
+
+  const Path& path() const { return path_; }
+  Path operator/(const std::string& name) const { return path_ / name; }
+
+ private:
+  Path path_;
+};
+
+struct ThreadCount {
+  explicit ThreadCount(int count) : before(thread_count()) { set_thread_count(count); }
+  ~ThreadCount() { set_thread_count(before); }
+  int before;
+};
+
+// Sums of two or three terms; every stage, a mixture of four experts, multi-token prediction. Just enough training that
+// a blurted answer is right now and then, so that reinforcement has something to do.
+inline const char* const kTinyRecipe = R"(
+[run]
+seed = 1
+eval_problems = 10
+[task]
+name = "chain"
+terms_min = 2
+terms_max = 3
+max_value = 9
+p_direct = 1
+p_chat = 1
+p_equations = 0
+[model]
+hidden_size = 32
+num_hidden_layers = 2
+num_attention_heads = 2
+kv_lora_rank = 16
+qk_nope_head_dim = 8
+qk_rope_head_dim = 8
+v_head_dim = 8
+intermediate_size = 64
+moe_intermediate_size = 32
+n_routed_experts = 4
+max_position_embeddings = 64
+[pretrain]
+steps = 30
+batch_tokens = 384
+warmup_steps = 2
+[sft]
+steps = 4
+batch_tokens = 384
+[rl]
+steps = 4
+prompts = 4
+samples = 8
+max_new_tokens = 20
+eval_every = 2
+)";
+
+inline Recipe tiny_recipe(const std::vector<std::string>& overrides = {}) {
+  return Recipe::parse(kTinyRecipe, "tiny.toml", overrides);
+}
+
+inline Tokenizer tiny_tokenizer() { return arithmetic_vocab(64).tokenizer(); }
+
+inline std::unique_ptr<Transformer> random_model(const Recipe& recipe, uint64_t seed = 1,
+                                                 const std::string& backend = "cpu", DType compute = DType::kF32) {
+  auto model = std::make_unique<Transformer>(model_config(recipe, tiny_tokenizer()), get_backend(backend), compute);
+  initialize(*model, seed, 0.5);
+  return model;
+}
+
+// A model folder with random weights and the tokenizer of the arithmetic tasks.
+inline Path save_random_model(const Path& folder, const Recipe& recipe = tiny_recipe(), uint64_t seed = 1) {
+  std::filesystem::create_directories(folder);
+  save_model(folder, *random_model(recipe, seed), DType::kF32);
+  arithmetic_vocab(64).save(folder);
+  return folder;
+}
+
+// Tells model files apart.
+inline uint32_t weights_of(const Path& model_folder) { return crc32(read_file(model_folder / "model.safetensors")); }
+
+// Every record of metrics.jsonl without the clock's fields.
+inline std::vector<std::string> metrics_of(const Path& run) {
+  std::vector<std::string> lines;
+  const std::string text = read_file(run / "metrics.jsonl");
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = text.find('\n', at);
+    Json line = parse_json(std::string_view(text).substr(at, end - at), "metrics");
+    line.erase("wall");
+    line.erase("time");
+    lines.push_back(line.dump());
+    at = end + 1;
+  }
+  return lines;
+}
+
+template <class Work>
+std::string error_of(const Work& work) {
+  try {
+    work();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+}  // namespace tenth::testing
