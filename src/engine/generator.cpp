@@ -6,6 +6,7 @@
 namespace tenth {
 
 Generator::Generator(Transformer& model, const GenerationOptions& options) : model_(model), options_(options) {
+  require(options.slots >= 1, ErrorKind::kInput, "slots: expected at least 1, got {}", options.slots);
   require(!options.speculate || model.has_mtp(), ErrorKind::kInput,
           "speculation needs a multi-token prediction module; this model has none (num_nextn_predict_layers is 0)");
 }

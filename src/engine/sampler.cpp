@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "base/error.h"
 #include "base/rng.h"
@@ -12,15 +13,6 @@ namespace tenth {
 namespace {
 
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
-
-void penalize(std::span<float> logits, double penalty, std::span<const int32_t> history) {
-  for (size_t i = 0; i < history.size(); i++) {
-    const auto begin = history.begin(), here = begin + std::ptrdiff_t(i);
-    if (std::find(begin, here, history[i]) != here) continue;  // each distinct id once
-    float& logit = logits[size_t(history[i])];
-    logit = float(logit > 0 ? logit / penalty : logit * penalty);
-  }
-}
 
 void softmax(std::span<float> logits) {
   const float largest = *std::max_element(logits.begin(), logits.end());
@@ -46,6 +38,16 @@ void check_sampling(const SamplingParams& p) {
   within("repetition_penalty", p.repetition_penalty, 0.01, 100);
 }
 
+void Sampler::penalize(std::span<float> logits, double penalty, std::span<const int32_t> history) {
+  seen_.resize(logits.size());
+  for (int32_t id : history) {
+    if (std::exchange(seen_[size_t(id)], uint8_t(1))) continue;  // each distinct id once
+    float& logit = logits[size_t(id)];
+    logit = float(logit > 0 ? logit / penalty : logit * penalty);
+  }
+  for (int32_t id : history) seen_[size_t(id)] = 0;
+}
+
 void Sampler::probabilities(std::span<float> logits, const SamplingParams& params, std::span<const int32_t> history) {
   const size_t vocabulary = logits.size();
   if (params.repetition_penalty != 1) penalize(logits, params.repetition_penalty, history);
@@ -69,8 +71,11 @@ void Sampler::probabilities(std::span<float> logits, const SamplingParams& param
   if (params.top_p < 1) {
     order_.resize(vocabulary);
     std::iota(order_.begin(), order_.end(), 0);
-    std::stable_sort(order_.begin(), order_.end(),
-                     [&](int32_t a, int32_t b) { return logits[size_t(a)] > logits[size_t(b)]; });
+    // By probability, then id. (A stable sort would take memory for each token.)
+    std::sort(order_.begin(), order_.end(), [&](int32_t a, int32_t b) {
+      const float pa = logits[size_t(a)], pb = logits[size_t(b)];
+      return pa != pb ? pa > pb : a < b;
+    });
     double sum = 0;
     for (int32_t id : order_) {
       float& p = logits[size_t(id)];

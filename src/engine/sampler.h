@@ -29,8 +29,12 @@ class Sampler {
                  uint64_t sample, uint64_t place);
 
  private:
-  std::vector<int32_t> order_;  // scratch
+  void penalize(std::span<float> logits, double penalty, std::span<const int32_t> history);
+
+  // Scratch
+  std::vector<int32_t> order_;
   std::vector<float> sorted_;
+  std::vector<uint8_t> seen_;  // all 0 between calls
 };
 
 }  // namespace tenth

@@ -14,7 +14,29 @@ struct Checker {
     require(value >= 1 && value <= limit, ErrorKind::kInput, "{}: {}: expected 1 … {}, got {}", where, field, limit,
             value);
   }
+  void real(const char* field, double value, double low, double high) const {
+    require(value >= low && value <= high, ErrorKind::kInput, "{}: {}: expected {} … {}, got {}", where, field, low,
+            high, value);
+  }
 };
+
+void check_rope_scaling(const RopeScaling& s, const Checker& check) {
+  if (s.type == RopeScaling::Type::kNone) return;
+  check.real("rope_scaling.factor", s.factor, 1, 1e6);
+  check.size("rope_scaling.original_max_position_embeddings", s.original_max_position_embeddings, int64_t(1) << 31);
+  if (s.type == RopeScaling::Type::kYarn) {
+    check.real("rope_scaling.beta_slow", s.beta_slow, 1e-3, 1e6);
+    check.real("rope_scaling.beta_fast", s.beta_fast, s.beta_slow, 1e6);
+    check.real("rope_scaling.mscale", s.mscale, 0, 100);
+    check.real("rope_scaling.mscale_all_dim", s.mscale_all_dim, 0, 100);
+    check.real("rope_scaling.attention_factor", s.attention_factor, 0, 100);
+  } else {
+    check.real("rope_scaling.low_freq_factor", s.low_freq_factor, 1e-3, 1e6);
+    require(s.high_freq_factor > s.low_freq_factor && s.high_freq_factor <= 1e6, ErrorKind::kInput,
+            "{}: rope_scaling.high_freq_factor: expected a number above low_freq_factor {}, got {}", check.where,
+            s.low_freq_factor, s.high_freq_factor);
+  }
+}
 
 }  // namespace
 
@@ -58,14 +80,9 @@ void check_config(const ModelConfig& c, const std::string& where) {
   require(c.rope_dim() % 2 == 0, ErrorKind::kInput,
           "{}: {}: expected an even number (dimensions rotate in pairs), got {}", where,
           c.mla() ? "qk_rope_head_dim" : "head_dim", c.rope_dim());
-  if (c.rope_scaling.type != RopeScaling::Type::kNone) {
-    require(c.rope_scaling.factor >= 1 && c.rope_scaling.factor < 1e6, ErrorKind::kInput,
-            "{}: rope_scaling.factor: expected 1 … 1e6, got {}", where, c.rope_scaling.factor);
-    check.size("rope_scaling.original_max_position_embeddings", c.rope_scaling.original_max_position_embeddings,
-               int64_t(1) << 31);
-  }
+  check_rope_scaling(c.rope_scaling, check);
   if (c.n_routed_experts == 0) return;
-  check.size("n_routed_experts", c.n_routed_experts, 4096);
+  check.size(c.mla() ? "n_routed_experts" : "num_experts", c.n_routed_experts, 4096);
   check.size("moe_intermediate_size", c.moe_intermediate_size, 1 << 20);
   require(c.n_shared_experts >= 0 && c.n_shared_experts <= 64, ErrorKind::kInput,
           "{}: n_shared_experts: expected 0 … 64, got {}", where, c.n_shared_experts);

@@ -66,7 +66,7 @@ inline std::unique_ptr<Transformer> tiny_model(const std::string& kind, Backend&
   const ModelConfig config = tiny_config(kind);
   check_config(config, "tiny_config");
   auto model = std::make_unique<Transformer>(config, backend, compute);
-  initialize(*model, seed, 1);
+  initialize(*model, seed, config.tie_word_embeddings ? 0.3 : 1);  // a tied head of size 1 repeats its input
   return model;
 }
 

@@ -34,6 +34,12 @@ int64_t ConfigReader::integer(const char* key, int64_t fallback) const {
   return int64_t(value->get<double>());
 }
 
+int ConfigReader::small(const char* key, int64_t value) const {
+  require(value >= 0 && value <= 1 << 20, ErrorKind::kInput, "{}: {}: expected 0 … {}, got {}", where_, key, 1 << 20,
+          value);
+  return int(value);
+}
+
 double ConfigReader::real(const char* key, double fallback) const {
   const Json* value = find(key);
   if (!value) return fallback;
@@ -241,12 +247,10 @@ void read_latent_attention_keys(const ConfigReader& in, ModelConfig& c) {
   require(frequency >= 1, ErrorKind::kInput, "{}: moe_layer_freq: expected at least 1, got {}", in.where(), frequency);
   for (int64_t layer = 0; layer < c.num_hidden_layers; layer++)
     c.sparse_layer[size_t(layer)] = layer >= dense && layer % frequency == 0;
-  const auto small = [&](const char* key, int64_t fallback) {
-    return int(std::min<int64_t>(in.integer(key, fallback), 1 << 20));
-  };
-  c.gate.experts_per_token = small("num_experts_per_tok", 1);
-  c.gate.groups = small("n_group", 1);
-  c.gate.groups_kept = small("topk_group", 1);
+  const auto small = [&](const char* key) { return in.small(key, in.integer(key, 1)); };
+  c.gate.experts_per_token = small("num_experts_per_tok");
+  c.gate.groups = small("n_group");
+  c.gate.groups_kept = small("topk_group");
   c.gate.scaling = in.real("routed_scaling_factor", 1);
 }
 
@@ -259,13 +263,19 @@ void write_latent_attention_keys(const ModelConfig& c, OrderedJson& out) {
   out["v_head_dim"] = c.v_head_dim;
   out["attention_bias"] = false;
   out["aux_loss_alpha"] = c.aux_loss_alpha;
-  int64_t dense = 0;
+  int64_t dense = 0, frequency = 1;
   while (dense < c.num_hidden_layers && !c.sparse_layer[size_t(dense)]) dense++;
+  const auto fits = [&] {
+    for (int64_t layer = dense; layer < c.num_hidden_layers; layer++)
+      if (c.sparse_layer[size_t(layer)] != (layer % frequency == 0)) return false;
+    return true;
+  };
+  while (!fits() && frequency < c.num_hidden_layers) frequency++;
   out["n_routed_experts"] = c.n_routed_experts ? OrderedJson(c.n_routed_experts) : OrderedJson(nullptr);
   out["n_shared_experts"] = c.n_shared_experts;
   out["moe_intermediate_size"] = c.moe_intermediate_size;
   out["first_k_dense_replace"] = dense;
-  out["moe_layer_freq"] = 1;
+  out["moe_layer_freq"] = frequency;
   out["num_experts_per_tok"] = c.gate.experts_per_token;
   out["n_group"] = c.gate.groups;
   out["topk_group"] = c.gate.groups_kept;

@@ -16,6 +16,7 @@ class ConfigReader {
   ConfigReader(const Json& json, std::string where) : json_(json), where_(std::move(where)) {}
   int64_t integer(const char* key) const;                    // required
   int64_t integer(const char* key, int64_t fallback) const;  // absent or null: fallback
+  int small(const char* key, int64_t value) const;           // the value read for key; refused outside 0 … 2^20
   double real(const char* key, double fallback) const;
   bool flag(const char* key, bool fallback) const;
   std::string text(const char* key, const std::string& fallback) const;

@@ -14,7 +14,7 @@ void read(const ConfigReader& in, ModelConfig& c) {
   c.moe_intermediate_size = in.integer("moe_intermediate_size");
   c.gate.score = GateArgs::Score::kSoftmax;
   c.gate.group_score = GateArgs::GroupScore::kMax;
-  c.gate.experts_per_token = int(std::min<int64_t>(in.integer("num_experts_per_tok"), 1 << 20));
+  c.gate.experts_per_token = in.small("num_experts_per_tok", in.integer("num_experts_per_tok"));
   c.gate.normalize = in.flag("norm_topk_prob", false);
   const std::vector<int64_t> dense = in.integers("mlp_only_layers");
   const int64_t step = in.integer("decoder_sparse_step", 1);

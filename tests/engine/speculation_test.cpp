@@ -1,0 +1,95 @@
+// Drafts of the multi-token prediction module: the same output, in fewer steps where drafts are right.
+#include "engine/engine_util.h"
+#include "optim/optimizer.h"
+#include "train/loss.h"
+
+namespace tenth::testing {
+namespace {
+
+// A model that has learned to count modulo 10, and its module to count by two.
+std::unique_ptr<Transformer> counting_model() {
+  Backend& backend = get_backend("cpu");
+  ModelConfig config = tiny_config("mla_mtp");
+  auto model = std::make_unique<Transformer>(config, backend, DType::kF32);
+  initialize(*model, 3, 0.5);
+  model->set_training(true);
+  Optimizer optimizer(model->parameters(), {.kind = OptimizerOptions::Kind::kAdamW, .adam_lr = 1e-2});
+  Examples examples;
+  for (int32_t start = 0; start < 10; start++) {
+    std::vector<int32_t> count;
+    for (int32_t i = 0; i < 16; i++) count.push_back((start + i) % 10);
+    examples.add(count, 0);
+  }
+  for (int step = 0; step < 40; step++) {
+    model->zero_gradients();
+    loss_and_gradients(*model, examples, {.mtp_weight = 0.5});
+    optimizer.step();
+    model->refresh();
+  }
+  model->set_training(false);
+  return model;
+}
+
+std::vector<GenerationRequest> counting_requests(double temperature) {
+  std::vector<GenerationRequest> requests;
+  for (int32_t start : {0, 4, 7}) {
+    GenerationRequest request;
+    request.prompt = {start, start + 1, start + 2};
+    request.sampling.temperature = temperature;
+    request.sampling.seed = uint64_t(start);
+    request.samples = 2;
+    request.max_new_tokens = 10 + start;
+    requests.push_back(request);
+  }
+  return requests;
+}
+
+TEST(Speculation, AnEasySequenceTakesHalfTheSteps) {
+  const auto model = counting_model();
+  const auto requests = counting_requests(0);
+  Generator plain(*model, {}), fast(*model, {.speculate = true});
+  const std::vector<Completion> want = plain.generate(requests);
+  ASSERT_EQ(want[0].ids, (std::vector<int32_t>{3, 4, 5, 6, 7, 8, 9, 0, 1, 2}));
+  expect_same(fast.generate(requests), want, "greedy");
+  const GenerationStatistics &slow = plain.statistics(), &quick = fast.statistics();
+  EXPECT_EQ(quick.new_tokens, slow.new_tokens);
+  EXPECT_EQ(quick.new_tokens, 2 * (10 + 14 + 17));
+  EXPECT_EQ(slow.drafts, 0);
+  EXPECT_EQ(slow.steps, 16);  // the longest request's 17 tokens, the first of them from prefill
+  EXPECT_EQ(quick.accepted, quick.drafts);
+  EXPECT_GT(quick.accepted, 0);
+  EXPECT_EQ(quick.steps, 8);
+}
+
+TEST(Speculation, DrawsAreTheSameWithAndWithoutDrafts) {
+  const auto model = counting_model();
+  for (const double temperature : {0.7, 1.0, 3.0}) {
+    const auto requests = counting_requests(temperature);
+    Generator fast(*model, {.speculate = true});
+    expect_same(fast.generate(requests), generate(*model, requests), fmt::format("temperature {}", temperature));
+    if (temperature == 3.0) {
+      EXPECT_LT(fast.statistics().accepted, fast.statistics().drafts);
+    }
+  }
+}
+
+// An untrained module: nearly every draft is refused, and what it stored must leave no trace.
+TEST(Speculation, WrongDraftsChangeNothing) {
+  for (const DType compute : {DType::kF32, DType::kBF16}) {
+    const auto model = tiny_model("mla_mtp", get_backend("cpu"), compute);
+    const auto requests = mixed_requests(model->config());
+    for (const CacheForm form : {CacheForm::kLatent, CacheForm::kExpanded}) {
+      for (const int64_t slots : {256, 2}) {
+        GenerationOptions options{.slots = slots, .cache = form, .record_routing = true};
+        const std::vector<Completion> want = generate(*model, requests, options);
+        options.speculate = true;
+        Generator generator(*model, options);
+        expect_same(generator.generate(requests), want, fmt::format("{} slots", slots));
+        EXPECT_GT(generator.statistics().drafts, generator.statistics().accepted);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tenth::testing
