@@ -299,6 +299,7 @@ OrderedJson bench_rollouts(const RolloutBenchOptions& options) {
 void add_bench_commands(CLI::App& app) {
   CLI::App* bench = app.add_subcommand("bench", "Measure the machine, a training step, rollouts");
   bench->require_subcommand(1);
+  bench->footer("Example: tenth bench machine");
   add_bench(*bench, "machine", "Peak of multiply-adds out of registers, and bandwidth of reading memory", [] {
     return bench_machine();
   })->footer("Example: tenth bench machine");

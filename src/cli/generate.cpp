@@ -172,7 +172,7 @@ void chat(const ChatOptions& options) {
     } catch (const Error& e) {
       if (e.kind() != ErrorKind::kInput) throw;
       std::fflush(stdout);
-      std::fprintf(stderr, "%s\n", e.what());
+      std::fprintf(stderr, "%s\n", printable(e.what()).c_str());
       unanswered++;
     }
   }

@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "cli/lines.h"
 #include "tokenizer/chat_format.h"
 #include "tokenizer/field.h"
@@ -102,7 +103,7 @@ void render_lines(const Tokenizer& tokenizer, std::istream& in, std::ostream& ou
     try {
       text = render_line(line, where);
     } catch (const Error& e) {
-      return write_line(out, "error", e.what());
+      return write_line(out, "error", printable(e.what()));
     }
     write_line(out, "text", text);
   });
