@@ -308,6 +308,27 @@ TEST_F(BadInput, HostileTextInAChat) {
   }
 }
 
+// A model that says nothing but "clear the screen": a pipe gets its bytes, a terminal sees them as text.
+TEST_F(BadInput, AModelCannotCommandATerminal) {
+  SmallVocab vocabulary = arithmetic_vocab(64);
+  vocabulary.specials.insert(vocabulary.specials.begin(), "\x1b[2J");
+  vocabulary.words.pop_back();
+  vocabulary.save(model_);
+  auto silent = random_model(tiny_recipe());
+  for (const Parameter& parameter : silent->parameters()) {
+    if (parameter.name != "model.norm.weight") continue;
+    std::fill_n(parameter.value().data<float>(), parameter.value().count(), 0.0f);  // all logits equal: id 0
+  }
+  save_model(model_, *silent, DType::kF32);
+  const std::vector<std::string> generate = {"generate", "--model", model(), "--ids", "5", "--max-new-tokens", "2"};
+  EXPECT_EQ(expect_success(tenth(generate)), "\x1b[2J\x1b[2J\n");
+  EXPECT_EQ(expect_success(tenth(generate, {.terminal = true})), "\\x1b[2J\\x1b[2J\r\n");
+  const std::string chat = expect_success(
+      tenth({"chat", "--model", model(), "--max-new-tokens", "2"}, {.input = "1+1=?\n", .terminal = true}));
+  EXPECT_NE(chat.find("\\x1b[2J\\x1b[2J"), std::string::npos) << chat;
+  EXPECT_EQ(chat.find("\x1b[2J"), std::string::npos);
+}
+
 TEST_F(BadInput, PlacesThatCannotBeWritten) {
   const std::string ids = write_ids("input_ids", "I64", {1, 4}, {1, 2, 3, 4}).string();
   const Path out = folder_ / "out.safetensors";

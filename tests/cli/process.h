@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <pty.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@ struct ProcessOptions {
   std::string input = {};
   rlim_t file_limit = RLIM_INFINITY;  // bytes of a file that it may write
   double seconds = 60;
+  bool terminal = false;  // its output is one
 };
 
 class Process {
@@ -36,7 +38,9 @@ class Process {
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
     int in[2], out[2], err[2];
-    if (::pipe2(in, O_CLOEXEC) || ::pipe2(out, O_CLOEXEC) || ::pipe2(err, O_CLOEXEC)) std::abort();
+    if (::pipe2(in, O_CLOEXEC) || ::pipe2(err, O_CLOEXEC)) std::abort();
+    if (options.terminal ? ::openpty(&out[0], &out[1], nullptr, nullptr, nullptr) : ::pipe2(out, O_CLOEXEC))
+      std::abort();
     pid_ = ::fork();
     if (pid_ == 0) {
       ::dup2(in[0], 0);
