@@ -53,7 +53,7 @@ struct EmulatedTiles {
   }
 };
 
-#ifdef __AMX_BF16__
+#if defined(__AMX_BF16__) || defined(__AMXBF16__)  // GCC's name and clang's
 // By assembler text of our own: gcc 12's intrinsics do not tell the optimiser what memory they read and write.
 struct HardwareTiles {
   struct alignas(64) Configuration {
@@ -196,7 +196,7 @@ struct AmxEngine : PairPanels<kAmxDepth, 32> {
   }
 };
 
-#ifdef __AMX_BF16__
+#if defined(__AMX_BF16__) || defined(__AMXBF16__)
 constexpr GemmKernels kGemmAmx = make_gemm_kernels<AmxEngine<HardwareTiles>>(amx_register_loop);
 #else
 constexpr GemmKernels kGemmAmxEmulated = make_gemm_kernels<AmxEngine<EmulatedTiles>>(register_loop<MultiplyF32>);

@@ -1,0 +1,81 @@
+"""Seeds for the fuzz targets: small pieces of the shared fixtures and of the recipes.
+
+usage: fuzz_seeds.py FOLDER     (FOLDER/<target>/…; the shared folder is $TENTH_SHARED or ../shared)
+"""
+import json
+import os
+import pathlib
+import struct
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SHARED = pathlib.Path(os.environ.get("TENTH_SHARED", ROOT.parent / "shared"))
+OUT = pathlib.Path(sys.argv[1])
+CUT = b"\xff"  # between the two parts of an input (tests/fuzz/fuzz.h)
+
+
+def write(target, name, data):
+    (OUT / target).mkdir(parents=True, exist_ok=True)
+    (OUT / target / name).write_bytes(data)
+
+
+def first_lines(path, count):
+    with open(path, "rb") as lines:
+        return [line for _, line in zip(range(count), lines)]
+
+
+def small_tokenizer(full, tokens=400):
+    """The first tokens of a byte-level BPE vocabulary, the merges among them, a few added tokens."""
+    model = full["model"]
+    vocab = {token: id for token, id in model["vocab"].items() if id < tokens}
+    pair = lambda merge: merge if isinstance(merge, list) else merge.split(" ")
+    merges = [m for m in model["merges"][:tokens] if all(part in vocab for part in (*pair(m), "".join(pair(m))))]
+    added = [{**token, "id": tokens + i} for i, token in enumerate(full["added_tokens"][:4])]
+    return {**full, "added_tokens": added, "model": {**model, "vocab": vocab, "merges": merges}}
+
+
+def small_safetensors(path, tensors=3, most=256):
+    data = path.read_bytes()
+    length = struct.unpack("<Q", data[:8])[0]
+    header, body = json.loads(data[8:8 + length]), data[8 + length:]
+    kept, parts = {}, b""
+    for name, entry in header.items():
+        if name == "__metadata__" or len(kept) == tensors:
+            continue
+        begin, end = entry["data_offsets"]
+        if end - begin <= most:
+            kept[name] = {**entry, "data_offsets": [len(parts), len(parts) + end - begin]}
+            parts += body[begin:end]
+    text = json.dumps(kept).encode()
+    return struct.pack("<Q", len(text)) + text + parts
+
+
+def main():
+    for recipe in sorted((ROOT / "recipes").glob("*.toml")):
+        write("recipe_fuzz", recipe.name, recipe.read_bytes() + CUT + b"rl.lr=1e-4")
+    if not SHARED.is_dir():
+        print(f"{SHARED} is not there: the other targets start without seeds (set TENTH_SHARED)")
+        return
+    for model in sorted((SHARED / "golden" / "models").iterdir()):
+        write("config_fuzz", model.name, (model / "config.json").read_bytes())
+        for file in ("model", "reference"):
+            if (model / f"{file}.safetensors").exists():
+                write("safetensors_fuzz", f"{model.name}.{file}", small_safetensors(model / f"{file}.safetensors"))
+    for folder in sorted((SHARED / "data" / "tokenizers").iterdir()):
+        if not (folder / "tokenizer.json").exists():
+            continue
+        tokenizer = json.dumps(small_tokenizer(json.loads((folder / "tokenizer.json").read_text()))).encode()
+        texts = first_lines(SHARED / "golden" / "tokenizer" / f"{folder.name}.jsonl", 40)
+        for i, line in enumerate(texts):
+            write("tokenizer_fuzz", f"{folder.name}.{i}", tokenizer + CUT + json.loads(line)["text"].encode()[:400])
+    for tokenizer in sorted((ROOT / "runs").glob("*/model/tokenizer.json")):
+        write("tokenizer_fuzz", tokenizer.parts[-3], tokenizer.read_bytes() + CUT + b"3+5=?<think>3+5=8</think>")
+    for problems in sorted((SHARED / "data").glob("*/*.jsonl")):
+        lines = first_lines(problems, 2)
+        if problems.parent.name not in ("math", "reasoning"):
+            continue
+        answer = str(json.loads(lines[0])["answer"]).encode()
+        write("jsonl_fuzz", problems.stem, b"".join(lines) + CUT + b"so</think><answer>" + answer + b"</answer>")
+
+
+main()
