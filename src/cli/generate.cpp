@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <random>
+#include <utility>
 
 #include "base/json.h"
 #include "base/text.h"
@@ -126,10 +127,11 @@ void answer(Generator& generator, const Tokenizer& tokenizer, const ChatOptions&
   const bool colour = isatty(STDOUT_FILENO);
   StreamDecoder decoder(tokenizer, false);
   const std::optional<int32_t> end_of_thinking = tokenizer.id_of("</think>");
-  std::fputs(colour ? "\033[2m<think>" : "<think>", stdout);
+  std::string lead = colour ? "\033[2m<think>" : "<think>";  // printed once there is an answer
   const Completion completion = generator
                                     .generate({&request, 1},
                                               [&](size_t, int32_t, int32_t id) {
+                                                std::fputs(std::exchange(lead, "").c_str(), stdout);
                                                 if (id == request.stop_ids[0]) return true;
                                                 put_text(decoder.push(id));
                                                 if (colour && id == end_of_thinking) std::fputs("\033[0m", stdout);

@@ -196,16 +196,11 @@ int64_t tokens_of(std::span<const RolloutRow> rows) {
 StepMetrics update(Transformer& model, Optimizer& optimizer, PolicyTrainer& trainer, std::span<RolloutRow> rows,
                    const RlSettings& s, double lr_factor) {
   StepMetrics metrics;
-  // Rows of a group stand together; the parts of a rollout take every updates-th row, so each sees all groups.
-  std::vector<RolloutRow> ordered;
-  std::vector<size_t> bounds{0};
-  for (int64_t u = 0; u < s.updates; u++) {
-    for (size_t i = size_t(u); i < rows.size(); i += size_t(s.updates)) ordered.push_back(std::move(rows[i]));
-    bounds.push_back(ordered.size());
-  }
-  for (int64_t u = 0; u < s.updates; u++) {
-    const std::span<const RolloutRow> part(ordered.data() + bounds[size_t(u)],
-                                           bounds[size_t(u) + 1] - bounds[size_t(u)]);
+  // Rows of a group stand together; the parts take every updates-th row, so each sees all groups.
+  std::vector<std::vector<RolloutRow>> parts(size_t(s.updates));
+  for (size_t i = 0; i < rows.size(); i++) parts[i % parts.size()].push_back(std::move(rows[i]));
+  for (size_t u = 0; u < parts.size(); u++) {
+    const std::span<const RolloutRow> part = parts[u];
     if (part.empty()) continue;
     metrics.loss = 0;
     const int64_t all_tokens = tokens_of(part);

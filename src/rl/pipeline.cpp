@@ -33,8 +33,8 @@ void save_folder(const Path& folder, Transformer& model, const Recipe& recipe) {
     if (const Path from = start_folder(recipe); from.empty()) {
       arithmetic_vocab(recipe.integer("model.max_position_embeddings")).save(beside);
     } else {
-      for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
-        write_file(beside / name, read_file(from / name));
+      for (const char* name : {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"})
+        if (std::filesystem::exists(from / name)) write_file(beside / name, read_file(from / name));
     }
   });
 }
@@ -99,7 +99,7 @@ class Pipeline {
         resume_(options.resume ? checkpoint_progress(options.run_dir) : std::nullopt),
         held_out_(task_->held_out(int(recipe.integer("run.eval_problems")))),
         model_(make_model()),
-        metrics_((check_lengths(), prepare_folder(recipe, options.run_dir, resume_.has_value()), options.run_dir)),
+        metrics_((check_prompts(), prepare_folder(recipe, options.run_dir, resume_.has_value()), options.run_dir)),
         peak_(1e9 * measured_peak_gflops(compute_type())) {
     if (!resume_) return;
     require(std::count(kStages.begin(), kStages.end(), resume_->stage) == 1, ErrorKind::kInput,
@@ -137,7 +137,8 @@ class Pipeline {
     return model;
   }
 
-  void check_lengths() const {
+  void check_prompts() const {
+    stop_id(tokenizer_);  // throws where answers could not end
     require(!held_out_.empty(), ErrorKind::kInput,
             "{}: task.name: {} has no held-out problems (one in eight is): expected at least one", where("task.name"),
             task_->name());
@@ -211,7 +212,7 @@ class Pipeline {
   }
 
   // At temperature 0 and at that of the rollouts.
-  std::vector<GradedResult> evaluate_both(Transformer& model) {
+  std::vector<GradedResult> evaluate_both(Transformer& model) const {
     std::vector<GradedResult> results;
     for (double temperature : {0.0, recipe_.real("rl.temperature")}) {
       results.push_back(evaluate(model, tokenizer_, *task_, held_out_,

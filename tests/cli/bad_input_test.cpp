@@ -297,6 +297,7 @@ TEST_F(BadInput, HostileTextInAChat) {
   EXPECT_FALSE(mixed.hung);
   EXPECT_EQ(mixed.code, 1);
   EXPECT_EQ(std::count(mixed.out.begin(), mixed.out.end(), '\n'), 2) << "the two good questions have answers";
+  EXPECT_EQ(mixed.out.rfind("<think>"), mixed.out.find('\n') + 1) << "and nothing else is printed";
   EXPECT_NE(mixed.err.find("tenth: 5 of 7 questions got no answer"), std::string::npos) << mixed.err;
   EXPECT_LT(mixed.err.size(), 2000u) << "a megabyte is not quoted";
   for (const char c : mixed.err) EXPECT_TRUE(uint8_t(c) >= 0x20 || c == '\n');

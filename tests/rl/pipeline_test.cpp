@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "tiny_run.h"
+#include "tokenizer/chat_format.h"
 #include "train/trainer_state.h"
 
 namespace tenth::testing {
@@ -213,6 +214,14 @@ TEST(Pipeline, StartsFromAModel) {
   run_tiny(folder / "run", {"pretrain.steps=0", "sft.steps=0", "rl.steps=0", from});
   EXPECT_EQ(weights_of(folder / "run" / "model"), weights_of(start));
   EXPECT_EQ(read_file(folder / "run" / "model" / "tokenizer.json"), read_file(start / "tokenizer.json"));
+
+  write_file(start / "chat_template.jinja", chat_template());
+  run_tiny(folder / "run", {"pretrain.steps=0", "sft.steps=0", "rl.steps=0", from});
+  EXPECT_EQ(read_file(folder / "run" / "model" / "chat_template.jinja"), chat_template());
+
+  std::filesystem::remove(start / "tokenizer_config.json");
+  EXPECT_NE(error_of([&] { run_tiny(folder / "run2", {from}); }).find("eos_token"), std::string::npos);
+  EXPECT_FALSE(std::filesystem::exists(folder / "run2")) << "found before anything is begun";
 
   SmallVocab larger = arithmetic_vocab(64);
   larger.words.push_back("☃");
