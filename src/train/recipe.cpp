@@ -1,6 +1,8 @@
 #include "train/recipe.h"
 
 #include <fmt/format.h>
+// toml++ asserts what a broken file can break, and behind the assertion reports it as an error, which is what we want.
+#define TOML_ASSERT(expression) static_assert(true)
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -132,7 +134,38 @@ std::string place(const std::string& file, const toml::source_region& source) {
   return fmt::format("{}:{}", file, source.begin.line);
 }
 
+// TOML allows nothing but ASCII outside of strings and comments, and toml++ 3.3 meets anything else there with
+// undefined behaviour. Up to the first error in a file, strings end here where they end for toml++.
+void refuse_stray_characters(std::string_view text, const std::string& where) {
+  static constexpr std::string_view kOpenings[] = {"\"\"\"", "'''", "\"", "'", "#"};
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  std::string_view end;  // of the string or comment that we are in
+  size_t at = 0;
+  while (at < text.size()) {
+    const std::string_view rest = text.substr(at);
+    if (end.empty()) {
+      require(uint8_t(rest[0]) < 0x80, ErrorKind::kInput,
+              "{}:{}: not valid TOML: expected only ASCII outside of strings and comments", where,
+              1 + std::count(text.begin(), text.begin() + int64_t(at), '\n'));
+      const auto* opening = std::find_if(std::begin(kOpenings), std::end(kOpenings),
+                                         [&](std::string_view o) { return rest.starts_with(o); });
+      if (opening != std::end(kOpenings)) end = *opening == "#" ? "\n" : *opening;
+      at += opening != std::end(kOpenings) ? opening->size() : 1;
+    } else if (rest.starts_with(end)) {
+      at += end.size();
+      // Of five quotes in a row, the first two belong to the string.
+      for (int more = 0; end.size() == 3 && more < 2 && at < text.size() && text[at] == end[0]; more++) at++;
+      end = {};
+    } else if (end.size() == 1 && rest[0] == '\n') {
+      return;  // a string without an end
+    } else {
+      at += end[0] == '"' && rest[0] == '\\' ? 2 : 1;
+    }
+  }
+}
+
 toml::table parse_toml(std::string_view text, const std::string& where) {
+  refuse_stray_characters(text, where);
   try {
     return toml::parse(text, std::string_view(where));
   } catch (const toml::parse_error& error) {
