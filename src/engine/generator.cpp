@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/threads.h"
+
 namespace tenth {
 
 Generator::Generator(Transformer& model, const GenerationOptions& options) : model_(model), options_(options) {
@@ -225,23 +227,40 @@ void Generator::draw(const Tensor& logits, std::span<const Row> rows) {
   chosen_.assign(rows.size(), -1);
   kept_.clear();
   kept_row_.clear();
+  const auto sample = [&](size_t r) {
+    static thread_local Sampler sampler;
+    static thread_local std::vector<int32_t> history;
+    const Sequence& sequence = sequences_[rows[r].sequence];
+    const GenerationRequest& request = requests_[sequence.request];
+    const std::vector<int32_t>& ids = sequence.out->ids;
+    if (request.sampling.repetition_penalty != 1) {
+      history.assign(request.prompt.begin(), request.prompt.end());
+      history.insert(history.end(), ids.begin(), ids.end());
+    }
+    return sampler.sample({host_logits_.data() + r * vocabulary, vocabulary}, request.sampling, history,
+                          uint64_t(sequence.sample), ids.size());
+  };
+  // Without drafts no row's draw depends on another's.
+  if (!options_.speculate) {
+    const int64_t grain = int64_t(4096 / vocabulary + 1);
+    parallel_for(int64_t(rows.size()), grain, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; r++) chosen_[size_t(r)] = sample(size_t(r));
+    });
+  }
   for (size_t r = 0; r < rows.size(); r++) {
     Sequence& sequence = sequences_[rows[r].sequence];
-    const bool after_draft = r > 0 && rows[r - 1].sequence == rows[r].sequence;
-    if (after_draft) {
-      statistics_.drafts++;
-      if (!sequence.running || chosen_[r - 1] != sequence.draft) continue;
-      statistics_.accepted++;
+    if (options_.speculate) {
+      const bool after_draft = r > 0 && rows[r - 1].sequence == rows[r].sequence;
+      if (after_draft) {
+        statistics_.drafts++;
+        if (!sequence.running || chosen_[r - 1] != sequence.draft) continue;
+        statistics_.accepted++;
+      }
+      chosen_[r] = sample(r);
     }
     const GenerationRequest& request = requests_[sequence.request];
     std::vector<int32_t>& ids = sequence.out->ids;
-    if (request.sampling.repetition_penalty != 1) {
-      history_.assign(request.prompt.begin(), request.prompt.end());
-      history_.insert(history_.end(), ids.begin(), ids.end());
-    }
-    const int32_t id = sampler_.sample({host_logits_.data() + r * vocabulary, vocabulary}, request.sampling, history_,
-                                       uint64_t(sequence.sample), ids.size());
-    chosen_[r] = id;
+    const int32_t id = chosen_[r];
     kept_.push_back(rows[r]);
     kept_row_.push_back(r);
     ids.push_back(id);

@@ -85,7 +85,6 @@ class Generator {
   GenerationOptions options_;
   GenerationStatistics statistics_;
   KvCache cache_;
-  Sampler sampler_;
   std::span<const GenerationRequest> requests_;
   const OnToken* on_token_ = nullptr;
   std::vector<Completion> completions_;
@@ -98,7 +97,6 @@ class Generator {
   std::vector<int32_t> ids_, positions_, slots_, chosen_, row_index_, next_;
   std::vector<int32_t> experts_;
   std::vector<float> host_logits_, host_logprobs_;
-  std::vector<int32_t> history_;
   std::vector<Row> rows_, kept_;
   std::vector<size_t> kept_row_;  // row in the batch of each kept_
 };

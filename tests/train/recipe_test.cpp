@@ -88,6 +88,11 @@ TEST(Recipe, BrokenFilesAreOneLineWithAPlace) {
   EXPECT_EQ(refusal("[rl]\nsteps = \n").rfind("r.toml:2: not valid TOML: ", 0), 0u) << refusal("[rl]\nsteps = \n");
   EXPECT_EQ(refusal("[rl]\nsteps = 1\nsteps = 2\n").rfind("r.toml:3: not valid TOML: ", 0), 0u);
   EXPECT_EQ(refusal("\xff\xfe = \x1b[2J\n").rfind("r.toml:1: not valid TOML: ", 0), 0u);
+  EXPECT_EQ(refusal("\n[=task]\n").rfind("r.toml:2: not valid TOML: ", 0), 0u);
+  EXPECT_EQ(refusal("[rl]\né = 3\n"), "r.toml:2: not valid TOML: expected only ASCII outside of strings and comments");
+  EXPECT_EQ(refusal("# é\n[task]\nfile = \"\"\"é\"\"\"\"\" # ü\nname = 'é\\' é"),
+            "r.toml:4: not valid TOML: expected only ASCII outside of strings and comments");
+  EXPECT_EQ(refusal("# é\n[task]\nfile = \"é \\\" é\""), "accepted");
   EXPECT_THROW(Recipe::load("/nonexistent/r.toml"), Error);
 }
 
