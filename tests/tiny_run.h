@@ -70,9 +70,10 @@ intermediate_size = 64
 moe_intermediate_size = 32
 n_routed_experts = 4
 max_position_embeddings = 64
-[pretrain]
+[train]
 steps = 30
 batch_tokens = 384
+[optim]
 warmup_steps = 2
 [sft]
 steps = 4

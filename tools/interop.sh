@@ -34,7 +34,7 @@ if [ ! -f $run/model/config.json ]; then
   run=.cache/quick
   if [ ! -f $run/model/config.json ]; then
     echo "runs/demo/model is not there (make demo): a few steps of its recipe instead, in $run"
-    "$TENTH" train recipes/demo.toml --out $run --set pretrain.steps=60 --set sft.steps=20 --set rl.steps=2 \
+    "$TENTH" train recipes/demo.toml --out $run --set train.steps=60 --set sft.steps=20 --set rl.steps=2 \
       --set run.eval_problems=50 > .cache/quick.log 2>&1 || { cat .cache/quick.log; exit 1; }
   fi
 fi

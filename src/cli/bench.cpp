@@ -82,8 +82,8 @@ struct Trainer {
   Trainer(const Recipe& recipe, Backend& backend, DType compute)
       : tokenizer(arithmetic_vocab(recipe.integer("model.max_position_embeddings")).tokenizer()),
         task(make_task(recipe.text("task.name"), recipe.task_numbers(), recipe.text("task.file"))),
-        data(*task, tokenizer, TaskDataset::Kind::kDocuments, 1, recipe.integer("pretrain.batch_tokens")),
-        settings(stage_settings(recipe, "pretrain")),
+        data(*task, tokenizer, TaskDataset::Kind::kDocuments, 1, recipe.integer("train.batch_tokens")),
+        settings(stage_settings(recipe, "train")),
         model(model_config(recipe, tokenizer), backend, compute) {
     initialize(model, 1, recipe.real("model.embedding_init"));
     model.set_training(true);

@@ -1,7 +1,8 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
-#include <cmath>
+#include <array>
+#include <bit>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -14,11 +15,54 @@ namespace {
 
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 
+// Rows are worked through kLanes at a time, each lane with its own maximum and sum: the compiler makes vectors of them,
+// of the width that every x86-64 has, so that a draw does not depend on the machine.
+constexpr size_t kLanes = 16;
+
+float largest_of(std::span<const float> values) {
+  std::array<float, kLanes> best;
+  best.fill(kForbidden);
+  size_t i = 0;
+  for (; i + kLanes <= values.size(); i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; lane++)
+      best[lane] = values[i + lane] > best[lane] ? values[i + lane] : best[lane];
+  }
+  for (; i < values.size(); i++) best[0] = std::max(best[0], values[i]);
+  return *std::max_element(best.begin(), best.end());
+}
+
+// e^x for x <= 0, 0 from -104 on, to 2e-7: 2^n e^r with n = round(x / ln 2), e^r by Cephes' polynomial. 2^n is taken in
+// two factors, for it alone may be below the smallest normal number.
+inline float exp_negative(float x) {
+  constexpr float kRound = 12582912.0f;  // 1.5 x 2^23: adding it rounds to an integer
+  x = x < -104.0f ? -104.0f : x;
+  const float shifted = x * 1.44269504088896341f + kRound, n = shifted - kRound;
+  const float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  const uint32_t exponent = std::bit_cast<uint32_t>(shifted) - 0x4b400000u, half = uint32_t(int32_t(exponent) >> 1);
+  return p * std::bit_cast<float>((half + 127) << 23) * std::bit_cast<float>((exponent - half + 127) << 23);
+}
+
+double sum_of(std::span<const float> values) {
+  std::array<float, kLanes> sums{};
+  size_t i = 0;
+  for (; i + kLanes <= values.size(); i += kLanes)
+    for (size_t lane = 0; lane < kLanes; lane++) sums[lane] += values[i + lane];
+  for (; i < values.size(); i++) sums[0] += values[i];
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
 void softmax(std::span<float> logits) {
-  const float largest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (float& x : logits) sum += x = std::exp(x - largest);
-  for (float& x : logits) x = float(x / sum);
+  const float largest = largest_of(logits);
+  for (float& x : logits) x = exp_negative(x - largest);
+  const float share = float(1 / sum_of(logits));
+  for (float& x : logits) x *= share;
 }
 
 size_t argmax(std::span<const float> values) {
@@ -100,15 +144,26 @@ int32_t Sampler::sample(std::span<float> logits, const SamplingParams& params, s
   if (params.temperature == 0) return int32_t(argmax(logits));
   const auto bits = philox(params.seed, sample, place);
   const double target = double((uint64_t(bits[0]) << 32 | bits[1]) >> 11) * 0x1p-53;
-  double sum = 0;
-  int32_t last = 0;
-  for (size_t id = 0; id < logits.size(); id++) {
-    if (logits[id] == 0) continue;
-    sum += logits[id];
-    last = int32_t(id);
-    if (target < sum) return last;
+  // The first id at which the running sum passes the target: the block that passes it, then the id inside. Where
+  // rounding left the sum a hair below the target, the last id that has a share.
+  constexpr size_t kBlock = 16 * kLanes;
+  double sum = 0, before = 0;
+  std::span<const float> rest(logits), block;
+  for (; !rest.empty() && target >= sum; rest = rest.subspan(std::min(kBlock, rest.size()))) {
+    const std::span<const float> next = rest.first(std::min(kBlock, rest.size()));
+    const double share = sum_of(next);
+    if (share == 0) continue;
+    block = next;
+    before = sum;
+    sum += share;
   }
-  return last;  // rounding left the sum a hair below 1
+  const float* chosen = block.data();
+  for (const float& p : block) {
+    if (p == 0) continue;
+    chosen = &p;
+    if (target < (before += p)) break;
+  }
+  return int32_t(chosen - logits.data());
 }
 
 }  // namespace tenth

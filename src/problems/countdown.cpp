@@ -1,14 +1,16 @@
 // Countdown: reach a target from three numbers, "5 7 8>27". The thinking is a search: attempts "7*5=35,35-8=27?27✓"
 // that restate the target before the verdict ✓ or ✗; the answer is an expression, "(7*5)-8". The task and teachers of
 // shared/peers/rlpilot (Recipe 2): a sloppy one tries at random and gives up early, a careful one takes each first step
-// once. Which to follow, and not to give up, is what reinforcement finds.
+// once. Which to follow, and not to give up, is what reinforcement finds. Unlike the pilot's, the careful one goes
+// through the first steps in a fixed order: the next follows from the last, where a random order asks a small model for
+// a set difference, and it writes the same attempt again and again (docs/log.md).
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <array>
-#include <map>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include "base/error.h"
 #include "problems/drawn_task.h"
@@ -40,7 +42,7 @@ struct Attempt {
 
 int apply(int a, char op, int b) { return op == '+' ? a + b : op == '-' ? a - b : a * b; }
 
-using Numbers = std::array<int, 3>;  // ascending
+using Numbers = std::array<int, 3>;
 
 // Every way to combine the three numbers, all values within 1 … value_max, in a fixed order, each text once.
 std::vector<Attempt> attempts(const Numbers& numbers, int value_max) {
@@ -73,6 +75,7 @@ class CountdownTask : public DrawnTask {
         p_quit_(options.share("p_quit", 0.4)),
         p_smart_(options.share("p_smart", 0.15)),
         p_careful_(options.share("p_careful", 0.25)),
+        p_slip_(options.share("p_slip", 0.1)),
         pretrain_careful_(options.share("pretrain_careful", p_careful_)),
         p_equations_(options.share("p_equations", 0.4)),
         p_chat_(options.share("p_chat", 0.25)) {
@@ -137,17 +140,16 @@ class CountdownTask : public DrawnTask {
     }
   }
 
-  static Numbers sorted_numbers(const Problem& problem) {
+  static Numbers shown_numbers(const Problem& problem) {
     require(problem.numbers.size() == 3, ErrorKind::kInternal, "[countdown] expected a problem of 3 numbers, got {}",
             problem.numbers.size());
     Numbers numbers;
     std::copy(problem.numbers.begin(), problem.numbers.end(), numbers.begin());
-    std::sort(numbers.begin(), numbers.end());
     return numbers;
   }
 
   Search search(const Problem& problem, double careful_share, Rng& rng) const {
-    const std::vector<Attempt> all = attempts(sorted_numbers(problem), value_max_);
+    const std::vector<Attempt> all = attempts(shown_numbers(problem), value_max_);
     require(!all.empty(), ErrorKind::kInternal, "[countdown] no attempt stays within 1 to {}: {}", value_max_,
             problem.question);
     return rng.chance(careful_share) ? careful(all, int(problem.target), rng) : sloppy(all, int(problem.target), rng);
@@ -166,28 +168,28 @@ class CountdownTask : public DrawnTask {
     }
   }
 
-  // Each first step at most once, in random order, with the second step that comes nearest; ends at the first hit.
-  static Search careful(const std::vector<Attempt>& all, int target, Rng& rng) {
+  // Each first step at most once, in the order of attempts(), with the second step that comes nearest or, in a share
+  // p_slip of them, any; ends at a hit or, after slips, with the last attempt: a model that slips has to see an end.
+  Search careful(const std::vector<Attempt>& all, int target, Rng& rng) const {
     using Step = std::tuple<char, int, int>;  // x+y and y+x are one step, so are x*y and y*x
-    std::map<Step, std::vector<Attempt>> by_first;
+    std::vector<std::pair<Step, std::vector<Attempt>>> by_first;
     for (const Attempt& a : all) {
       const bool ordered = a.op1 == '-';
-      by_first[{a.op1, ordered ? a.x : std::min(a.x, a.y), ordered ? a.y : std::max(a.x, a.y)}].push_back(a);
+      const Step step{a.op1, ordered ? a.x : std::min(a.x, a.y), ordered ? a.y : std::max(a.x, a.y)};
+      auto entry = std::find_if(by_first.begin(), by_first.end(), [&](const auto& e) { return e.first == step; });
+      if (entry == by_first.end()) entry = by_first.insert(entry, {step, {}});
+      entry->second.push_back(a);
     }
-    std::vector<Step> order;
-    for (const auto& entry : by_first) order.push_back(entry.first);
-    shuffle(order, rng);
     Search found;
-    for (const Step& step : order) {
-      const std::vector<Attempt>& choices = by_first[step];
+    for (const auto& [step, choices] : by_first) {
       int best = std::abs(choices[0].w - target);
       for (const Attempt& a : choices) best = std::min(best, std::abs(a.w - target));
       std::vector<Attempt> nearest;
       for (const Attempt& a : choices)
         if (std::abs(a.w - target) == best) nearest.push_back(a);
-      const Attempt& attempt = pick(nearest, rng);
+      const Attempt& attempt = pick(rng.chance(p_slip_) ? choices : nearest, rng);
       found = {found.text + attempt.text(target), attempt.expression()};
-      if (best == 0) break;
+      if (attempt.w == target) break;
     }
     return found;
   }
@@ -195,7 +197,7 @@ class CountdownTask : public DrawnTask {
   std::string loose_equations(Rng& rng) const {
     std::string text;
     for (int i = 0; i < kLooseSteps; i++) {
-      const Attempt attempt = pick(attempts(sorted_numbers(draw_training(rng, true)), value_max_), rng);
+      const Attempt attempt = pick(attempts(shown_numbers(draw_training(rng, true)), value_max_), rng);
       if (i > 0) text += ';';
       if (rng.chance(0.3))
         text += fmt::format("{}={}", attempt.expression(), attempt.w);
@@ -206,7 +208,7 @@ class CountdownTask : public DrawnTask {
   }
 
   int lo_, hi_, target_min_, value_max_, max_attempts_;
-  double p_quit_, p_smart_, p_careful_, pretrain_careful_, p_equations_, p_chat_;
+  double p_quit_, p_smart_, p_careful_, p_slip_, pretrain_careful_, p_equations_, p_chat_;
   std::vector<Item> items_;
 };
 

@@ -18,7 +18,7 @@
 namespace tenth {
 namespace {
 
-const std::vector<std::string> kStages = {"pretrain", "sft", "rl"};
+const std::vector<std::string> kStages = {"train", "sft", "rl"};
 
 Path start_folder(const Recipe& recipe) { return recipe.text("run.start_from"); }
 
@@ -103,7 +103,7 @@ class Pipeline {
         peak_(1e9 * measured_peak_gflops(compute_type())) {
     if (!resume_) return;
     require(std::count(kStages.begin(), kStages.end(), resume_->stage) == 1, ErrorKind::kInput,
-            "{}: state.json: stage: expected pretrain, sft or rl, got {}", checkpoint_folder(options.run_dir).string(),
+            "{}: state.json: stage: expected train, sft or rl, got {}", checkpoint_folder(options.run_dir).string(),
             printable(resume_->stage));
     metrics_.rewind(resume_->stage, resume_->step);
   }
@@ -111,7 +111,7 @@ class Pipeline {
   RunSummary run() {
     watch_interrupts();
     describe();
-    supervised("pretrain", TaskDataset::Kind::kDocuments);
+    supervised("train", TaskDataset::Kind::kDocuments);
     supervised("sft", TaskDataset::Kind::kDemonstrations);
     reinforce();
     summary_.seconds = metrics_.wall();

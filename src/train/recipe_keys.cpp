@@ -1,5 +1,5 @@
 // The table of recipe keys. To add a key: one line here, one getter where it is used.
-// The defaults of model.*, pretrain.*, sft.* and rl.* are those of the chained sums (recipes/demo.toml).
+// The defaults of model.*, train.*, optim.*, sft.* and rl.* are those of the chained sums (recipes/demo.toml).
 #include "train/recipe.h"
 
 namespace tenth {
@@ -30,7 +30,36 @@ const std::vector<std::string> kSchedules = {"constant", "linear", "cosine", "ws
 const std::vector<std::string> kOptimizers = {"muon", "adamw"};
 constexpr int64_t kMostSteps = 100'000'000;
 
-std::vector<RecipeKey> make_keys() {
+// What a supervised stage has: in [stage], and its optimizer's in [optim], which is the same section for SFT.
+struct SupervisedDefaults {
+  int64_t steps, batch_tokens, warmup_steps;
+  std::string schedule;
+  double min_lr_share;
+};
+std::vector<RecipeKey> supervised_keys(const std::string& stage, const std::string& optim,
+                                       const SupervisedDefaults& defaults) {
+  // clang-format off
+  return {
+      integer(stage + ".steps", defaults.steps, "steps", 0, kMostSteps, "optimizer steps; 0: leave this stage out"),
+      integer(stage + ".batch_tokens", defaults.batch_tokens, "tokens", 1, 1 << 30, "tokens of a batch, padding included"),
+      integer(stage + ".accumulate", 1, "batches", 1, 65536, "batches whose gradients make one step"),
+      real(stage + ".mtp_weight", 0.3, "", 0, 100, "weight of the MTP loss"),
+      real(stage + ".balance_loss", 1e-4, "", 0, 100, "weight of the sequence-wise balance loss"),
+      real(stage + ".bias_update_rate", 1e-3, "", 0, 1, "step of the router biases against overload"),
+      choice(optim + ".optimizer", "muon", kOptimizers, "for matrices; embedding, head, norms and gates take AdamW"),
+      real(optim + ".lr", 0.02, "", 0, 10, "peak learning rate of the matrices"),
+      real(optim + ".adam_lr", 8e-3, "", 0, 10, "peak learning rate of what AdamW moves beside Muon"),
+      integer(optim + ".warmup_steps", defaults.warmup_steps, "steps", 0, kMostSteps, "linear rise of the learning rates"),
+      choice(optim + ".schedule", defaults.schedule, kSchedules, "learning rate after the rise"),
+      real(optim + ".decay_share", 0.2, "", 0, 1, "share of the steps in which wsd falls"),
+      real(optim + ".min_lr_share", defaults.min_lr_share, "", 0, 1, "learning rate at the end, as a share of the peak"),
+      real(optim + ".weight_decay", 0, "", 0, 100, "decoupled decay of the matrices, times the learning rate"),
+      real(optim + ".clip", 1.0, "", 0, 1e9, "largest global gradient norm; 0: no clipping"),
+  };
+  // clang-format on
+}
+
+std::vector<RecipeKey> own_keys() {
   // clang-format off
   return {
       // The names of config.json of deepseek_v3; the meanings are those of the DeepSeek-V2 and V3 reports.
@@ -70,38 +99,6 @@ std::vector<RecipeKey> make_keys() {
       integer("run.eval_problems", 500, "problems", 1, 1000000, "held-out problems of the evaluation before and after"),
       integer("run.samples_shown", 6, "answers", 0, 100, "transcripts before and after, right and wrong ones"),
 
-      integer("pretrain.steps", 800, "steps", 0, kMostSteps, "optimizer steps; 0: leave this stage out"),
-      integer("pretrain.batch_tokens", 1536, "tokens", 1, 1 << 30, "tokens of a batch, padding included"),
-      integer("pretrain.accumulate", 1, "batches", 1, 65536, "batches whose gradients make one step"),
-      choice("pretrain.optimizer", "muon", kOptimizers, "for matrices; embedding, head, norms and gates take AdamW"),
-      real("pretrain.lr", 0.02, "", 0, 10, "peak learning rate of the matrices"),
-      real("pretrain.adam_lr", 8e-3, "", 0, 10, "peak learning rate of what AdamW moves beside Muon"),
-      integer("pretrain.warmup_steps", 20, "steps", 0, kMostSteps, "linear rise of the learning rates"),
-      choice("pretrain.schedule", "wsd", kSchedules, "learning rate after the rise"),
-      real("pretrain.decay_share", 0.2, "", 0, 1, "share of the steps in which wsd falls"),
-      real("pretrain.min_lr_share", 0.1, "", 0, 1, "learning rate at the end, as a share of the peak"),
-      real("pretrain.weight_decay", 0, "", 0, 100, "decoupled decay of the matrices, times the learning rate"),
-      real("pretrain.clip", 1.0, "", 0, 1e9, "largest global gradient norm; 0: no clipping"),
-      real("pretrain.mtp_weight", 0.3, "", 0, 100, "weight of the MTP loss"),
-      real("pretrain.balance_loss", 1e-4, "", 0, 100, "weight of the sequence-wise balance loss"),
-      real("pretrain.bias_update_rate", 1e-3, "", 0, 1, "step of the router biases against overload"),
-
-      integer("sft.steps", 90, "steps", 0, kMostSteps, "optimizer steps; 0: leave this stage out"),
-      integer("sft.batch_tokens", 3072, "tokens", 1, 1 << 30, "tokens of a batch, padding included"),
-      integer("sft.accumulate", 1, "batches", 1, 65536, "batches whose gradients make one step"),
-      choice("sft.optimizer", "muon", kOptimizers, "for matrices; embedding, head, norms and gates take AdamW"),
-      real("sft.lr", 0.02, "", 0, 10, "peak learning rate of the matrices"),
-      real("sft.adam_lr", 8e-3, "", 0, 10, "peak learning rate of what AdamW moves beside Muon"),
-      integer("sft.warmup_steps", 0, "steps", 0, kMostSteps, "linear rise of the learning rates"),
-      choice("sft.schedule", "linear", kSchedules, "learning rate after the rise"),
-      real("sft.decay_share", 0.2, "", 0, 1, "share of the steps in which wsd falls"),
-      real("sft.min_lr_share", 0, "", 0, 1, "learning rate at the end, as a share of the peak"),
-      real("sft.weight_decay", 0, "", 0, 100, "decoupled decay of the matrices, times the learning rate"),
-      real("sft.clip", 1.0, "", 0, 1e9, "largest global gradient norm; 0: no clipping"),
-      real("sft.mtp_weight", 0.3, "", 0, 100, "weight of the MTP loss"),
-      real("sft.balance_loss", 1e-4, "", 0, 100, "weight of the sequence-wise balance loss"),
-      real("sft.bias_update_rate", 1e-3, "", 0, 1, "step of the router biases against overload"),
-
       integer("rl.steps", 50, "steps", 0, kMostSteps, "rollouts, each with its updates; 0: leave this stage out"),
       integer("rl.prompts", 32, "problems", 1, 65536, "problems of a rollout"),
       integer("rl.samples", 8, "answers", 2, 4096, "answers to each problem: the group"),
@@ -127,6 +124,14 @@ std::vector<RecipeKey> make_keys() {
               "steps between states to resume from; 0: at the end of a stage"),
   };
   // clang-format on
+}
+
+std::vector<RecipeKey> make_keys() {
+  std::vector<RecipeKey> keys = own_keys();
+  const auto add = [&](const std::vector<RecipeKey>& more) { keys.insert(keys.end(), more.begin(), more.end()); };
+  add(supervised_keys("train", "optim", {800, 1536, 20, "wsd", 0.1}));
+  add(supervised_keys("sft", "sft", {90, 3072, 0, "linear", 0}));
+  return keys;
 }
 
 }  // namespace

@@ -196,7 +196,7 @@ std::string markdown_block(std::string_view text, size_t limit) {
 }
 
 std::vector<ReportChart> report_charts(const RunSummary& summary, const MetricsWriter& metrics) {
-  const std::vector<std::string> supervised = {"pretrain", "sft"}, all = {"pretrain", "sft", "rl"};
+  const std::vector<std::string> supervised = {"train", "sft"}, all = {"train", "sft", "rl"};
   std::vector<std::pair<std::string, LineChart>> lines;
   lines.emplace_back(
       "loss.svg",

@@ -17,7 +17,7 @@
 namespace tenth {
 
 struct StageSummary {
-  std::string name;  // "pretrain", "sft", "rl"
+  std::string name;  // "train", "sft", "rl"
   int64_t steps = 0;
   double seconds = 0;
   double tokens = 0;                      // trained on, or sampled and trained on

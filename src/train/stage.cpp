@@ -52,20 +52,22 @@ OptimizerOptions optimizer_options(const Recipe& recipe, const std::string& sect
 }
 
 StageSettings stage_settings(const Recipe& recipe, const std::string& section) {
+  const std::string optim_section = section == "train" ? "optim" : section;
   const auto key = [&](const char* name) { return section + "." + name; };
+  const auto optim = [&](const char* name) { return optim_section + "." + name; };
   StageSettings s;
   s.name = section;
   s.steps = recipe.integer(key("steps"));
   s.accumulate = recipe.integer(key("accumulate"));
-  s.optimizer = optimizer_options(recipe, section);
-  s.optimizer.weight_decay = recipe.real(key("weight_decay"));
+  s.optimizer = optimizer_options(recipe, optim_section);
+  s.optimizer.weight_decay = recipe.real(optim("weight_decay"));
   // One step more than there are, looked at from 1: neither the first nor the last update has a rate of 0.
-  s.schedule = {.kind = schedule_kind(recipe.text(key("schedule"))),
+  s.schedule = {.kind = schedule_kind(recipe.text(optim("schedule"))),
                 .total = s.steps + 1,
-                .warmup = recipe.integer(key("warmup_steps")),
-                .min_share = recipe.real(key("min_lr_share")),
-                .decay_share = recipe.real(key("decay_share"))};
-  s.clip = recipe.real(key("clip"));
+                .warmup = recipe.integer(optim("warmup_steps")),
+                .min_share = recipe.real(optim("min_lr_share")),
+                .decay_share = recipe.real(optim("decay_share"))};
+  s.clip = recipe.real(optim("clip"));
   s.mtp_weight = recipe.real(key("mtp_weight"));
   s.balance_weight = recipe.real(key("balance_loss"));
   s.bias_update_rate = recipe.real(key("bias_update_rate"));

@@ -13,7 +13,7 @@
 namespace tenth {
 
 struct Progress {
-  std::string stage;  // "pretrain", "sft", "rl"
+  std::string stage;  // "train", "sft", "rl"
   int64_t step = 0;   // steps of it that are done
 };
 

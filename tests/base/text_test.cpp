@@ -14,11 +14,11 @@ TEST(Text, EditDistanceCountsSwapsAsOne) {
 }
 
 TEST(Text, NearestNameIsWhatAPersonMeant) {
-  const std::vector<std::string> keys = {"rl.lr", "rl.steps", "sft.steps", "pretrain.warmup_steps", "run.seed"};
+  const std::vector<std::string> keys = {"rl.lr", "rl.steps", "sft.steps", "optim.warmup_steps", "run.seed"};
   EXPECT_EQ(nearest_name("rl.step", keys), "rl.steps");
-  EXPECT_EQ(nearest_name("pretrain.warmup_step", keys), "pretrain.warmup_steps");
+  EXPECT_EQ(nearest_name("optim.warmup_step", keys), "optim.warmup_steps");
   EXPECT_EQ(nearest_name("seed", keys), "run.seed");
-  EXPECT_EQ(nearest_name("optim.warmup_steps", keys), "pretrain.warmup_steps");
+  EXPECT_EQ(nearest_name("adamw.warmup_steps", keys), "optim.warmup_steps");
   EXPECT_EQ(nearest_name("zebra", keys), "");
   EXPECT_EQ(nearest_name("x", {}), "");
   EXPECT_EQ(did_you_mean("rl.step", keys), " (did you mean rl.steps?)");

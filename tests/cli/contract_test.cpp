@@ -215,7 +215,7 @@ TEST_F(Contract, EvalGradesAndKeepsTranscripts) {
   recipe.replace(begin, end - begin,
                  fmt::format("[task]\nname = \"jsonl\"\nfile = \"{}\"\n", (folder_ / "sevens.jsonl").string()));
   write_file(folder_ / "sevens.toml", recipe);
-  expect_success(tenth({"train", (folder_ / "sevens.toml").string(), "--out", run.string(), "--set", "pretrain.steps=0",
+  expect_success(tenth({"train", (folder_ / "sevens.toml").string(), "--out", run.string(), "--set", "train.steps=0",
                         "--set", "sft.steps=25", "--set", "rl.steps=0"}));
   for (int i = 10; i < 18; i++)
     questions += fmt::format("{{\"question\": \"{}+1=?\", \"answer\": {}}}\n", i, i % 4 == 0 ? "\"8\"" : "7");

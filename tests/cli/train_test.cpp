@@ -42,9 +42,9 @@ TEST_F(Train, SaysWhatItDid) {
   const Path run = folder_ / "run";
   const Result result = tenth(command(run));
   const std::string out = expect_success(result);
-  for (const char* part : {"right answers", "before RL", "after RL", "pretrain", "/model_sft", "/report.md", "next:"})
+  for (const char* part : {"right answers", "before RL", "after RL", "train", "/model_sft", "/report.md", "next:"})
     EXPECT_NE(out.find(part), std::string::npos) << part;
-  for (const char* stage : {"pretrain  [", "sft       [", "rl        ["})
+  for (const char* stage : {"train     [", "sft       [", "rl        ["})
     EXPECT_NE(result.err.find(stage), std::string::npos) << stage;
   EXPECT_NE(expect_success(tenth({"train", "--keys"})).find("clip_high"), std::string::npos);
   expect_success(tenth({"inspect", (run / "model").string()}));

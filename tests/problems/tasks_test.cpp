@@ -329,7 +329,8 @@ TEST(Countdown, SearchesAreHonest) {
 }
 
 TEST(Countdown, CarefulTeacherFindsMoreThanTheSloppyOne) {
-  const auto careful = make_task("countdown", {{"p_careful", 1}}), sloppy = make_task("countdown", {{"p_careful", 0}});
+  const auto careful = make_task("countdown", {{"p_careful", 1}, {"p_slip", 0}}),
+             sloppy = make_task("countdown", {{"p_careful", 0}});
   Rng rng(14);
   int found[2] = {0, 0};
   for (int i = 0; i < 1000; i++) {

@@ -97,7 +97,7 @@ class Resume : public ::testing::Test {
     EXPECT_FALSE(std::filesystem::exists(checkpoint_folder(run)));
     const Json json = read_json(run / "summary.json");
     EXPECT_EQ(json["evaluations"], summary_["evaluations"]);
-    for (const char* name : {"pretrain", "sft", "rl"}) {
+    for (const char* name : {"train", "sft", "rl"}) {
       for (const char* field : {"steps", "tokens"})
         EXPECT_EQ(json["stages"][name][field], summary_["stages"][name][field]) << name << " " << field;
       EXPECT_GT(json["stages"][name]["seconds"], 0);
@@ -167,7 +167,7 @@ TEST_F(Resume, OfWhatCannotBeIsRefused) {
   const Path state = checkpoint_folder(run) / "trainer_state" / "state.json";
   const std::string good = read_file(state);
   write_file(state, R"({"stage": "serve", "step": 1, "optimizer_steps": 1})");
-  EXPECT_NE(error_of([&] { run_tiny(run, options_, true); }).find("expected pretrain, sft or rl, got serve"),
+  EXPECT_NE(error_of([&] { run_tiny(run, options_, true); }).find("expected train, sft or rl, got serve"),
             std::string::npos);
   write_file(state, good);
   EXPECT_EQ(weights_of(checkpoint_folder(run)), before);
@@ -176,7 +176,7 @@ TEST_F(Resume, OfWhatCannotBeIsRefused) {
 
 TEST(Pipeline, AnEarlierRunIsReplacedOnlyByARunThatCanBegin) {
   TempFolder folder;
-  const std::vector<std::string> brief = {"rl.steps=0", "sft.steps=0", "pretrain.steps=2"};
+  const std::vector<std::string> brief = {"rl.steps=0", "sft.steps=0", "train.steps=2"};
   const Path run = folder / "run";
   run_tiny(run, brief);
   const uint32_t before = weights_of(run / "model");
@@ -194,7 +194,7 @@ TEST(Pipeline, AnEarlierRunIsReplacedOnlyByARunThatCanBegin) {
   refused({"rl.max_new_tokens=60"}, "rl.max_new_tokens: expected at most");
   refused({fmt::format("run.start_from={}", (run / "model").string())}, "outside the run's own folder");
   refused({"run.start_from=/nowhere"}, "/nowhere");
-  run_tiny(run, {"rl.steps=0", "sft.steps=0", "pretrain.steps=3"});
+  run_tiny(run, {"rl.steps=0", "sft.steps=0", "train.steps=3"});
   EXPECT_NE(weights_of(run / "model"), before);
 
   const Path other = folder / "other";
@@ -211,12 +211,12 @@ TEST(Pipeline, StartsFromAModel) {
   TempFolder folder;
   const Path start = save_random_model(folder / "start", tiny_recipe(), 5);
   const std::string from = fmt::format("run.start_from={}", start.string());
-  run_tiny(folder / "run", {"pretrain.steps=0", "sft.steps=0", "rl.steps=0", from});
+  run_tiny(folder / "run", {"train.steps=0", "sft.steps=0", "rl.steps=0", from});
   EXPECT_EQ(weights_of(folder / "run" / "model"), weights_of(start));
   EXPECT_EQ(read_file(folder / "run" / "model" / "tokenizer.json"), read_file(start / "tokenizer.json"));
 
   write_file(start / "chat_template.jinja", chat_template());
-  run_tiny(folder / "run", {"pretrain.steps=0", "sft.steps=0", "rl.steps=0", from});
+  run_tiny(folder / "run", {"train.steps=0", "sft.steps=0", "rl.steps=0", from});
   EXPECT_EQ(read_file(folder / "run" / "model" / "chat_template.jinja"), chat_template());
 
   std::filesystem::remove(start / "tokenizer_config.json");
@@ -240,9 +240,9 @@ TEST(Pipeline, BrokenWeightsStopBeforeTheFirstStep) {
   const Path start = save_random_model(folder / "start");
   save_model(start, *model, DType::kF32);
   const std::string from = fmt::format("run.start_from={}", start.string());
-  EXPECT_TRUE(error_of([&] { run_tiny(folder / "a", {from}); }).starts_with("pretrain step 1: the loss is nan"));
+  EXPECT_TRUE(error_of([&] { run_tiny(folder / "a", {from}); }).starts_with("train step 1: the loss is nan"));
   EXPECT_NE(error_of([&] {
-              run_tiny(folder / "b", {from, "pretrain.steps=0", "sft.steps=0"});
+              run_tiny(folder / "b", {from, "train.steps=0", "sft.steps=0"});
             }).find("not finite"),
             std::string::npos);
   EXPECT_FALSE(std::filesystem::exists(folder / "a" / "model"));
@@ -251,9 +251,9 @@ TEST(Pipeline, BrokenWeightsStopBeforeTheFirstStep) {
 TEST(Pipeline, ReinforcementRaisesTheShareOfRightSums) {
   TempFolder folder;
   run_tiny(folder / "run", {"task.terms_max=2", "task.max_value=18", "task.p_slip=0.3", "task.p_direct=0.5",
-                            "task.p_chat=0.25", "task.p_equations=0.5", "model.hidden_size=48", "pretrain.steps=200",
-                            "pretrain.batch_tokens=512", "pretrain.warmup_steps=20", "sft.steps=15",
-                            "sft.batch_tokens=512", "rl.steps=30", "rl.lr=2e-3", "rl.prompts=16", "rl.eval_every=0"});
+                            "task.p_chat=0.25", "task.p_equations=0.5", "model.hidden_size=48", "train.steps=200",
+                            "train.batch_tokens=512", "optim.warmup_steps=20", "sft.steps=15", "sft.batch_tokens=512",
+                            "rl.steps=30", "rl.lr=2e-3", "rl.prompts=16", "rl.eval_every=0"});
   MetricsWriter metrics(folder / "run");
   const std::vector<double> rewards = metrics.series("rl", "reward").values;
   ASSERT_EQ(rewards.size(), 30u);

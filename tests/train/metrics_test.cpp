@@ -98,13 +98,13 @@ TEST_F(Metrics, WhatIsNoRecordIsRefusedWithItsLine) {
 TEST_F(Metrics, RewindForgetsWhatCameAfterTheState) {
   {
     MetricsWriter metrics(dir_);
-    metrics.write("pretrain", 9, {{"loss", 3}});
+    metrics.write("train", 9, {{"loss", 3}});
     for (int step = 1; step <= 4; step++) metrics.write("sft", step, {{"loss", step}});
     metrics.write("rl", 1, {{"reward", 1}});
   }
   MetricsWriter metrics(dir_);
   metrics.rewind("sft", 2);
-  EXPECT_EQ(metrics.series("pretrain", "loss").values, (std::vector<double>{3}));
+  EXPECT_EQ(metrics.series("train", "loss").values, (std::vector<double>{3}));
   EXPECT_EQ(metrics.series("sft", "loss").values, (std::vector<double>{1, 2}));
   EXPECT_TRUE(metrics.series("rl", "reward").values.empty());
   metrics.write("sft", 3, {{"loss", 7}});

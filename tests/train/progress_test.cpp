@@ -10,7 +10,7 @@ namespace tenth {
 namespace {
 
 ProgressState full_state() {
-  return {.stage = "pretrain",
+  return {.stage = "train",
           .step = 400,
           .total = 800,
           .loss = 1.23456,
@@ -23,7 +23,7 @@ ProgressState full_state() {
 
 TEST(Progress, ShowsWhatItIsGiven) {
   EXPECT_EQ(format_progress(full_state()),
-            "pretrain  [======>      ]  400/800  loss 1.235  acc 45.7%  11.2k tok/s  21% of peak  0:41  left 0:48");
+            "train     [======>      ]  400/800  loss 1.235  acc 45.7%  11.2k tok/s  21% of peak  0:41  left 0:48");
   ProgressState rl{.stage = "rl", .step = 3, .total = 50, .reward = 0.25};
   EXPECT_EQ(format_progress(rl), "rl        [=>                      ]   3/50  reward 0.250  0:00");
   rl.total = 0;
@@ -46,8 +46,8 @@ TEST(Progress, NeverWiderThanAsked) {
 
 TEST(Progress, DropsTheLeastImportantFirst) {
   EXPECT_EQ(format_progress(full_state(), 80),
-            "pretrain  [===>  ]  400/800  loss 1.235  acc 45.7%  11.2k tok/s  0:41  left 0:48");
-  EXPECT_EQ(format_progress(full_state(), 40), "pretrain  400/800  loss 1.235  left 0:48");
+            "train     [===>  ]  400/800  loss 1.235  acc 45.7%  11.2k tok/s  0:41  left 0:48");
+  EXPECT_EQ(format_progress(full_state(), 40), "train     400/800  loss 1.235  left 0:48");
 }
 
 TEST(Progress, NumbersThatAreNoneDoNoHarm) {

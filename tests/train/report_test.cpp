@@ -143,7 +143,7 @@ class Report : public ::testing::Test {
                 .seconds = 251,
                 .parameters = 2'412'345,
                 .active_parameters = 812'345,
-                .stages = {{"pretrain", 800, 100.5, 1'228'800, 0.21}, {"rl", 50, 80, 400'000}},
+                .stages = {{"train", 800, 100.5, 1'228'800, 0.21}, {"rl", 50, 80, 400'000}},
                 .comparisons = {{{.problems = 500,
                                   .accuracy = 0.092,
                                   .standard_error = 0.013,
@@ -156,7 +156,7 @@ class Report : public ::testing::Test {
                                             .thinking_share = 0.998}}},
                 .before = {{"3+5=?", "8", "<think></think><answer>9</answer>", false}},
                 .after = {{"3+5=?", "8", "<think>3+5=8</think>\n```\n<img src=x onerror=alert(1)>", true}},
-                .expert_loads = {{"pretrain", {1, 2}, {{1.5, 0.5}, {1, 1}}}},
+                .expert_loads = {{"train", {1, 2}, {{1.5, 0.5}, {1, 1}}}},
                 .settings = {{"rl.lr", "0.0005"}, {"task.name", "\"a|b\""}},
                 .written = {{"runs/demo/model", "the model, a Hugging Face folder"}},
                 .next_command = "build/tenth chat runs/demo/model"};
@@ -170,7 +170,7 @@ class Report : public ::testing::Test {
 TEST_F(Report, WritesEveryFileThatItNames) {
   MetricsWriter metrics(dir_);
   for (int step = 0; step < 50; step++) {
-    metrics.write("pretrain", step, {{"loss", 4.0 / (step + 1)}, {"max_violation", 0.5}});
+    metrics.write("train", step, {{"loss", 4.0 / (step + 1)}, {"max_violation", 0.5}});
     metrics.write("sft", step, {{"loss", 0.4}});
     metrics.write("rl", step,
                   {{"reward", step / 50.0},
@@ -189,7 +189,7 @@ TEST_F(Report, WritesEveryFileThatItNames) {
   }
   EXPECT_EQ(count(report, ".svg)"), 8u);
   EXPECT_NE(report.find("| right answers, T = 0 | 9.2 % ± 1.3 | 93.0 % ± 1.1 |"), std::string::npos) << report;
-  EXPECT_NE(report.find("| pretrain | 800 | 1.23M | 100.5 | 12.2k | 21 % |"), std::string::npos) << report;
+  EXPECT_NE(report.find("| train | 800 | 1.23M | 100.5 | 12.2k | 21 % |"), std::string::npos) << report;
   EXPECT_NE(report.find("| \"a\\|b\" |"), std::string::npos) << report;
   EXPECT_NE(report.find("````text\n<think>3+5=8</think>\n```\n<img"), std::string::npos) << report;
 }
@@ -199,7 +199,7 @@ TEST_F(Report, SummaryIsJsonWithTheHeadline) {
   EXPECT_EQ(json["accuracy_before"], 0.092);
   EXPECT_EQ(json["accuracy_after"], 0.93);
   EXPECT_EQ(json["seed"], 1);
-  EXPECT_EQ(json["stages"]["pretrain"]["seconds"], 100.5);
+  EXPECT_EQ(json["stages"]["train"]["seconds"], 100.5);
   EXPECT_DOUBLE_EQ(json["stages"]["rl"]["tokens_per_second"], 5000);
   EXPECT_TRUE(json["stages"]["rl"]["peak_share"].is_null());
   EXPECT_EQ(json["evaluations"][0]["after"]["thinking_share"], 0.998);
@@ -230,9 +230,9 @@ TEST_F(Report, TerminalTextLinesUp) {
             "  mean length, tokens, T = 0         10.3          31.0\n"
             "  cut at the limit, T = 0           0.0 %         0.0 %\n"
             "\n"
-            "  stage     steps  tokens  seconds  tokens/s  of peak\n"
-            "  pretrain    800   1.23M    100.5     12.2k     21 %\n"
-            "  rl           50    400k     80.0        5k        -\n"
+            "  stage  steps  tokens  seconds  tokens/s  of peak\n"
+            "  train    800   1.23M    100.5     12.2k     21 %\n"
+            "  rl        50    400k     80.0        5k        -\n"
             "\n"
             "  written\n"
             "    runs/demo/model  the model, a Hugging Face folder\n"

@@ -40,14 +40,14 @@ class FixedBatches : public Dataset {
 };
 
 StageSettings settings_for(const std::vector<std::string>& overrides) {
-  return stage_settings(tiny_recipe(overrides), "pretrain");
+  return stage_settings(tiny_recipe(overrides), "train");
 }
 
 struct StageRun {
   TempFolder folder;
   MetricsWriter metrics{folder.path()};
   RunContext context{.run_dir = folder.path(), .metrics = metrics, .resume = {}};
-  double last(const std::string& name) const { return metrics.last("pretrain", name).value(); }
+  double last(const std::string& name) const { return metrics.last("train", name).value(); }
 };
 
 std::vector<float> all_weights(Transformer& model) {
@@ -67,10 +67,10 @@ TEST(Stage, OverfitsOneBatch) {
     const FixedBatches data({some_examples(4, 5)});
     const double lr = optimizer == std::string("muon") ? 0.02 : 0.01;
     run_stage(*model, data,
-              settings_for({fmt::format("pretrain.optimizer={}", optimizer), fmt::format("pretrain.lr={}", lr),
-                            "pretrain.steps=60", "pretrain.schedule=linear"}),
+              settings_for({fmt::format("optim.optimizer={}", optimizer), fmt::format("optim.lr={}", lr),
+                            "train.steps=60", "optim.schedule=linear"}),
               run.context);
-    const MetricSeries loss = run.metrics.series("pretrain", "loss");
+    const MetricSeries loss = run.metrics.series("train", "loss");
     ASSERT_EQ(loss.values.size(), 60u);
     EXPECT_NEAR(loss.values.front(), std::log(121), 0.3) << "an untrained model knows nothing";
     EXPECT_LT(loss.values.back(), 0.05);
@@ -80,14 +80,14 @@ TEST(Stage, OverfitsOneBatch) {
 
 TEST(Stage, LearnsTheTextOfSums) {
   const Recipe recipe = tiny_recipe(
-      {"pretrain.steps=120", "task.max_value=20", "task.p_direct=0.6", "task.p_chat=0.25", "task.p_equations=0.5"});
+      {"train.steps=120", "task.max_value=20", "task.p_direct=0.6", "task.p_chat=0.25", "task.p_equations=0.5"});
   auto model = random_model(recipe);
   const auto task = make_task("chain", recipe.task_numbers());
   const Tokenizer tokenizer = tiny_tokenizer();
   const TaskDataset data(*task, tokenizer, TaskDataset::Kind::kDocuments, 1, 384);
   StageRun run;
-  run_stage(*model, data, stage_settings(recipe, "pretrain"), run.context);
-  const MetricSeries loss = run.metrics.series("pretrain", "loss");
+  run_stage(*model, data, stage_settings(recipe, "train"), run.context);
+  const MetricSeries loss = run.metrics.series("train", "loss");
   EXPECT_GT(loss.values.front(), 4.5);
   double end = 0;
   for (size_t i = loss.values.size() - 10; i < loss.values.size(); i++) end += loss.values[i] / 10;
@@ -108,7 +108,7 @@ TEST(Stage, AccumulationIsOneLargerBatch) {
   const Recipe recipe = tiny_recipe();
   auto apart = random_model(recipe), together = random_model(recipe);
   StageRun run_apart, run_together;
-  const std::vector<std::string> shared = {"pretrain.steps=3", "pretrain.balance_loss=0.01"};
+  const std::vector<std::string> shared = {"train.steps=3", "train.balance_loss=0.01"};
   StageSettings settings = settings_for(shared);
   run_stage(*together, FixedBatches({both}), settings, run_together.context);
   settings.accumulate = 2;
@@ -176,7 +176,7 @@ TEST(Stage, StoppedAndResumedAtEachStepGivesTheSameBits) {
   const Recipe recipe = tiny_recipe();
   for (const char* optimizer : {"muon", "adamw"}) {
     const StageSettings settings =
-        settings_for({"pretrain.steps=5", "pretrain.accumulate=1", fmt::format("pretrain.optimizer={}", optimizer)});
+        settings_for({"train.steps=5", "train.accumulate=1", fmt::format("optim.optimizer={}", optimizer)});
     const std::vector<Examples> batches = {some_examples(3, 1), some_examples(3, 2), some_examples(3, 3)};
     auto whole = random_model(recipe);
     StageRun uninterrupted;
@@ -189,13 +189,13 @@ TEST(Stage, StoppedAndResumedAtEachStepGivesTheSameBits) {
       auto model = random_model(recipe);
       const std::string message =
           error_of([&] { run_stage(*model, FixedBatches(batches, stop), settings, run.context); });
-      EXPECT_EQ(message, fmt::format("interrupted after pretrain step {}; all of it is saved: the same command with "
+      EXPECT_EQ(message, fmt::format("interrupted after train step {}; all of it is saved: the same command with "
                                      "--resume goes on",
                                      stop + 1));
       watch_interrupts();
       const auto progress = checkpoint_progress(run.folder.path());
       ASSERT_TRUE(progress);
-      EXPECT_EQ(progress->stage, "pretrain");
+      EXPECT_EQ(progress->stage, "train");
       EXPECT_EQ(progress->step, stop + 1);
       auto resumed = load_model(checkpoint_folder(run.folder.path()), get_backend("cpu"), DType::kF32);
       run.context.resume = progress;
@@ -210,11 +210,11 @@ TEST(Stage, SavesAtItsEndAndWhereTheRecipeSays) {
   const Recipe recipe = tiny_recipe();
   auto model = random_model(recipe);
   StageRun run;
-  run_stage(*model, FixedBatches({some_examples(2, 1)}), settings_for({"pretrain.steps=3"}), run.context);
+  run_stage(*model, FixedBatches({some_examples(2, 1)}), settings_for({"train.steps=3"}), run.context);
   EXPECT_EQ(checkpoint_progress(run.folder.path())->step, 3);
   run.context.checkpoint_every = 2;
-  run.context.resume = Progress{"pretrain", 3};
-  run_stage(*model, FixedBatches({some_examples(2, 1)}, 4), settings_for({"pretrain.steps=4"}), run.context);
+  run.context.resume = Progress{"train", 3};
+  run_stage(*model, FixedBatches({some_examples(2, 1)}, 4), settings_for({"train.steps=4"}), run.context);
   EXPECT_EQ(checkpoint_progress(run.folder.path())->step, 4);
 }
 
@@ -240,10 +240,10 @@ TEST(Stage, NumbersThatAreNoneStopItBeforeTheWeights) {
     data.model = model.get();
     data.at = bad_step;
     const std::string message = error_of([&] { run_stage(*model, data, settings_for({}), run.context); });
-    EXPECT_TRUE(message.starts_with(fmt::format("pretrain step {}: the loss is nan", bad_step + 1))) << message;
+    EXPECT_TRUE(message.starts_with(fmt::format("train step {}: the loss is nan", bad_step + 1))) << message;
     const std::vector<float> after = all_weights(*model);
     EXPECT_EQ(std::memcmp(after.data(), data.weights.data(), after.size() * sizeof(float)), 0);
-    EXPECT_EQ(run.metrics.series("pretrain", "loss").values.size(), size_t(bad_step));
+    EXPECT_EQ(run.metrics.series("train", "loss").values.size(), size_t(bad_step));
   }
 }
 
@@ -262,12 +262,12 @@ TEST(Stage, GradientsThatAreNoneStopItToo) {
 TEST(Stage, SummaryAddsUpTheRecords) {
   TempFolder folder;
   MetricsWriter metrics(folder.path());
-  metrics.write("pretrain", 0, {});
-  metrics.write("pretrain", 1, {{"tokens", 100}, {"flops", 1e6}});
-  metrics.write("pretrain", 2, {{"tokens", 50}, {"flops", 1e6}});
+  metrics.write("train", 0, {});
+  metrics.write("train", 1, {{"tokens", 100}, {"flops", 1e6}});
+  metrics.write("train", 2, {{"tokens", 50}, {"flops", 1e6}});
   metrics.write("sft", 0, {});
   metrics.write("sft", 1, {{"tokens", 7}});
-  const StageSummary summary = stage_summary(metrics, "pretrain", 1e9);
+  const StageSummary summary = stage_summary(metrics, "train", 1e9);
   EXPECT_EQ(summary.steps, 2);
   EXPECT_EQ(summary.tokens, 150);
   EXPECT_NEAR(summary.seconds, metrics.records()[2].wall - metrics.records()[0].wall, 1e-12);
@@ -306,14 +306,14 @@ TEST(TrainerState, BrokenFilesAreNamed) {
 TEST(TrainerState, ExpertLoads) {
   TempFolder folder;
   EXPECT_TRUE(read_expert_loads(folder.path()).empty());
-  add_expert_load(folder.path(), {"pretrain", {1}, {{2, 2}}});
+  add_expert_load(folder.path(), {"train", {1}, {{2, 2}}});
   add_expert_load(folder.path(), {"sft", {1}, {{1, 1}}});
-  add_expert_load(folder.path(), {"pretrain", {1, 2}, {{0.5, 1.5}, {1, 1}}});
+  add_expert_load(folder.path(), {"train", {1, 2}, {{0.5, 1.5}, {1, 1}}});
   std::vector<ExpertLoad> loads = read_expert_loads(folder.path());
   ASSERT_EQ(loads.size(), 2u);
   EXPECT_EQ(loads[0].stage, "sft");
   loads.erase(loads.begin());
-  EXPECT_EQ(loads[0].stage, "pretrain");
+  EXPECT_EQ(loads[0].stage, "train");
   EXPECT_EQ(loads[0].layers, (std::vector<int>{1, 2}));
   EXPECT_EQ(loads[0].loads, (std::vector<std::vector<double>>{{0.5, 1.5}, {1, 1}}));
   for (const char* text : {"{\"a\": 1}", "[1]", "[{\"stage\": 1, \"layers\": [], \"loads\": []}]",
