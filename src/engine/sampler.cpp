@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
+#include <cstring>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -15,54 +15,73 @@ namespace {
 
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 
-// Rows are worked through kLanes at a time, each lane with its own maximum and sum: the compiler makes vectors of them,
-// of the width that every x86-64 has, so that a draw does not depend on the machine.
-constexpr size_t kLanes = 16;
+// Vectors of the width that every x86-64 has: a draw does not depend on the machine.
+typedef float Vec __attribute__((vector_size(16)));
+typedef int32_t VecI __attribute__((vector_size(16)));
+constexpr size_t kWidth = 4, kLanes = 16;  // of sums and maxima: four vectors, so that additions need not wait
+
+// x = f(x) for all, a vector at a time.
+template <class F>
+void transform(std::span<float> values, const F& f) {
+  for (size_t i = 0; i < values.size(); i += kWidth) {
+    const size_t bytes = std::min(kWidth, values.size() - i) * sizeof(float);
+    Vec x{};
+    if (bytes == sizeof x) {
+      std::memcpy(&x, &values[i], sizeof x);
+      x = f(x);
+      std::memcpy(&values[i], &x, sizeof x);
+    } else {
+      std::memcpy(&x, &values[i], bytes);
+      x = f(x);
+      std::memcpy(&values[i], &x, bytes);
+    }
+  }
+}
+
+// The lanes' results of r = f(r, x) over their values.
+template <class F>
+std::array<float, kLanes> reduce(std::span<const float> values, float start, const F& f) {
+  std::array<float, kLanes> lanes;
+  lanes.fill(start);
+  size_t i = 0;
+  for (; i + kLanes <= values.size(); i += kLanes)
+    for (size_t lane = 0; lane < kLanes; lane++) lanes[lane] = f(lanes[lane], values[i + lane]);
+  for (; i < values.size(); i++) lanes[0] = f(lanes[0], values[i]);
+  return lanes;
+}
 
 float largest_of(std::span<const float> values) {
-  std::array<float, kLanes> best;
-  best.fill(kForbidden);
-  size_t i = 0;
-  for (; i + kLanes <= values.size(); i += kLanes) {
-    for (size_t lane = 0; lane < kLanes; lane++)
-      best[lane] = values[i + lane] > best[lane] ? values[i + lane] : best[lane];
-  }
-  for (; i < values.size(); i++) best[0] = std::max(best[0], values[i]);
-  return *std::max_element(best.begin(), best.end());
+  const auto lanes = reduce(values, kForbidden, [](float best, float x) { return x > best ? x : best; });
+  return *std::max_element(lanes.begin(), lanes.end());
+}
+
+double sum_of(std::span<const float> values) {
+  const auto lanes = reduce(values, 0, [](float sum, float x) { return sum + x; });
+  return std::accumulate(lanes.begin(), lanes.end(), 0.0);
 }
 
 // e^x for x <= 0, 0 from -104 on, to 2e-7: 2^n e^r with n = round(x / ln 2), e^r by Cephes' polynomial. 2^n is taken in
 // two factors, for it alone may be below the smallest normal number.
-inline float exp_negative(float x) {
+inline Vec exp_negative(Vec x) {
   constexpr float kRound = 12582912.0f;  // 1.5 x 2^23: adding it rounds to an integer
-  x = x < -104.0f ? -104.0f : x;
-  const float shifted = x * 1.44269504088896341f + kRound, n = shifted - kRound;
-  const float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
+  x = x < -104.0f ? Vec{} - 104.0f : x;
+  const Vec shifted = x * 1.44269504088896341f + kRound, n = shifted - kRound;
+  const Vec r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+  Vec p = r * 1.9875691500e-4f + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + r + 1.0f;
-  const uint32_t exponent = std::bit_cast<uint32_t>(shifted) - 0x4b400000u, half = uint32_t(int32_t(exponent) >> 1);
-  return p * std::bit_cast<float>((half + 127) << 23) * std::bit_cast<float>((exponent - half + 127) << 23);
-}
-
-double sum_of(std::span<const float> values) {
-  std::array<float, kLanes> sums{};
-  size_t i = 0;
-  for (; i + kLanes <= values.size(); i += kLanes)
-    for (size_t lane = 0; lane < kLanes; lane++) sums[lane] += values[i + lane];
-  for (; i < values.size(); i++) sums[0] += values[i];
-  return std::accumulate(sums.begin(), sums.end(), 0.0);
+  const VecI exponent = (VecI)shifted - 0x4b400000, half = exponent >> 1;
+  return p * (Vec)((half + 127) << 23) * (Vec)((exponent - half + 127) << 23);
 }
 
 void softmax(std::span<float> logits) {
   const float largest = largest_of(logits);
-  for (float& x : logits) x = exp_negative(x - largest);
+  transform(logits, [=](Vec x) { return exp_negative(x - largest); });
   const float share = float(1 / sum_of(logits));
-  for (float& x : logits) x *= share;
+  transform(logits, [=](Vec x) { return x * share; });
 }
 
 size_t argmax(std::span<const float> values) {

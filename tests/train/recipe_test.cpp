@@ -57,7 +57,7 @@ TEST(Recipe, UnknownKeysAreNamedWithTheNearest) {
             "r.toml:3: unknown key \"rl.varient\" (did you mean rl.variant?)");
   EXPECT_EQ(refusal("", {"model.hidden=3"}), "--set: unknown key \"model.hidden\"; tenth train --keys lists all keys");
   EXPECT_EQ(refusal("[optimizer]\nadam_lr = 3\n"),
-            "r.toml:2: unknown key \"optimizer.adam_lr\" (did you mean rl.adam_lr?)");
+            "r.toml:2: unknown key \"optimizer.adam_lr\" (did you mean optim.adam_lr?)");
   EXPECT_EQ(refusal("seed = 3\n"),
             "r.toml:1: \"seed\" stands outside a section; expected it under one, like [run] (did you mean run.seed?)");
   EXPECT_EQ(refusal("[rl.lr]\npeak = 3\n"),
