@@ -8,8 +8,10 @@
 
 #include "backend/cpu/machine.h"
 #include "backend/cpu/peak.h"
+#include "base/rng.h"
 #include "base/text.h"
 #include "base/threads.h"
+#include "cli/bench_shapes.h"
 #include "cli/commands.h"
 #include "cli/idle_backend.h"
 #include "cli/model_options.h"
@@ -77,15 +79,40 @@ double read_bandwidth() {
 
 // --- training step ---------------------------------------------------------------------------------------------------
 
-// The pretraining of a recipe, step by step, on any backend.
+// What a training step is made of.
+struct StepCase {
+  ModelConfig config;
+  StageSettings settings;
+  double embedding_init = 0;
+  Examples examples;
+};
+
+StepCase recipe_case(const std::string& file) {
+  const Recipe recipe = Recipe::load(file);
+  const Tokenizer tokenizer = arithmetic_vocab(recipe.integer("model.max_position_embeddings")).tokenizer();
+  const auto task = make_task(recipe.text("task.name"), recipe.task_numbers(), recipe.text("task.file"));
+  const TaskDataset data(*task, tokenizer, TaskDataset::Kind::kDocuments, 1, recipe.integer("train.batch_tokens"));
+  return {model_config(recipe, tokenizer), stage_settings(recipe, "train"), recipe.real("model.embedding_init"),
+          data.batch(0)};
+}
+
+// Random tokens, and AdamW for all, as the peers have it.
+StepCase shape_case(const std::string& name) {
+  const BenchShape shape = bench_shape(name);
+  StepCase step{shape.config, {}, shape.config.initializer_range, {}};
+  step.settings.optimizer.kind = OptimizerOptions::Kind::kAdamW;
+  Rng rng(1);
+  std::vector<int32_t> ids(size_t(shape.batch * shape.context));
+  for (int32_t& id : ids) id = int32_t(rng.below(uint64_t(shape.config.vocab_size)));
+  step.examples = all_tokens_scored(ids, std::vector<int32_t>(size_t(shape.batch), int32_t(shape.context)));
+  return step;
+}
+
+// The training of a case, step by step, on any backend.
 struct Trainer {
-  Trainer(const Recipe& recipe, Backend& backend, DType compute)
-      : tokenizer(arithmetic_vocab(recipe.integer("model.max_position_embeddings")).tokenizer()),
-        task(make_task(recipe.text("task.name"), recipe.task_numbers(), recipe.text("task.file"))),
-        data(*task, tokenizer, TaskDataset::Kind::kDocuments, 1, recipe.integer("train.batch_tokens")),
-        settings(stage_settings(recipe, "train")),
-        model(model_config(recipe, tokenizer), backend, compute) {
-    initialize(model, 1, recipe.real("model.embedding_init"));
+  Trainer(const StepCase& step, Backend& backend, DType compute)
+      : settings(step.settings), model(step.config, backend, compute) {
+    initialize(model, 1, step.embedding_init);
     model.set_training(true);
     optimizer.emplace(model.parameters(), settings.optimizer);
     loss.mtp_weight = model.has_mtp() ? settings.mtp_weight : 0;
@@ -103,9 +130,6 @@ struct Trainer {
     for (MoE* mixture : model.mixtures()) mixture->update_bias(settings.bias_update_rate);
   }
 
-  Tokenizer tokenizer;
-  std::unique_ptr<Task> task;
-  TaskDataset data;
   StageSettings settings;
   LossSettings loss;
   Transformer model;
@@ -133,32 +157,8 @@ StepTimes time_steps(Trainer& trainer, int steps, const Examples& examples) {
 
 // --- rollouts --------------------------------------------------------------------------------------------------------
 
-// The shape that the measured peers have (transformers' DeepseekV3, no multi-token prediction).
-ModelConfig dsv3a() {
-  ModelConfig c;
-  c.model_type = "deepseek_v3";
-  c.vocab_size = 8192;
-  c.hidden_size = 256;
-  c.num_hidden_layers = 6;
-  c.max_position_embeddings = 1024;
-  c.intermediate_size = 640;
-  c.num_attention_heads = 4;
-  c.q_lora_rank = 128;
-  c.kv_lora_rank = 64;
-  c.qk_nope_head_dim = 32;
-  c.qk_rope_head_dim = 16;
-  c.v_head_dim = 32;
-  c.n_routed_experts = 32;
-  c.n_shared_experts = 1;
-  c.moe_intermediate_size = 128;
-  c.sparse_layer = {false, true, true, true, true, true};
-  c.gate.experts_per_token = 4;
-  c.gate_bias = true;
-  return c;
-}
-
 ModelConfig rollout_config(const std::string& recipe_file) {
-  if (recipe_file.empty()) return dsv3a();
+  if (recipe_file.empty()) return bench_shape("dsv3a").config;
   const Recipe recipe = Recipe::load(recipe_file);
   return model_config(recipe, arithmetic_vocab(recipe.integer("model.max_position_embeddings")).tokenizer());
 }
@@ -217,10 +217,10 @@ OrderedJson bench_machine() {
 }
 
 OrderedJson bench_step(const StepBenchOptions& options) {
-  const Recipe recipe = Recipe::load(options.recipe);
   const DType compute = compute_type_of(options.dtype);
-  Trainer trainer(recipe, get_backend("cpu"), compute);
-  const Examples examples = trainer.data.batch(0);
+  const StepCase step_case = options.shape.empty() ? recipe_case(options.recipe) : shape_case(options.shape);
+  const Examples& examples = step_case.examples;
+  Trainer trainer(step_case, get_backend("cpu"), compute);
   time_steps(trainer, 2, examples);
   const Device& memory = trainer.model.backend();
   const size_t allocations = memory.pool_statistics().system_allocations;
@@ -229,7 +229,7 @@ OrderedJson bench_step(const StepBenchOptions& options) {
   IdleBackend idle;
   std::vector<double> outside;
   {
-    Trainer nothing(recipe, idle, compute);
+    Trainer nothing(step_case, idle, compute);
     for (int i = 0; i < options.steps; i++) {
       outside.push_back(processor_seconds_of(CLOCK_THREAD_CPUTIME_ID, [&] {
         nothing.gradients(examples);
@@ -243,7 +243,7 @@ OrderedJson bench_step(const StepBenchOptions& options) {
   for (int32_t length : examples.lengths) flops += size.training_flops(length) * length;
   const double step = best(times.step);
   return {{"bench", "step"},
-          {"recipe", options.recipe},
+          {"model", options.shape.empty() ? options.recipe : options.shape},
           {"machine", machine_name()},
           {"threads", thread_count()},
           {"dtype", options.dtype},
@@ -308,6 +308,7 @@ void add_bench_commands(CLI::App& app) {
   CLI::App* command = add_bench(*bench, "step", "A training step of a recipe's model: time by phase, share of the peak",
                                 [step] { return bench_step(*step); });
   command->add_option("recipe", step->recipe, "Recipe file")->capture_default_str();
+  command->add_option("--shape", step->shape, "In place of a recipe: dsv3a, dsv3b, dense10m or dense124m, with AdamW");
   command->add_option("--dtype", step->dtype, "Compute type: f32, bf16")->capture_default_str();
   command->add_option("--steps", step->steps, "Steps to time")->capture_default_str()->check(CLI::Range(1, 100000));
   command->footer("Example: tenth bench step recipes/demo.toml --threads 1");

@@ -9,7 +9,8 @@
 namespace tenth {
 
 struct StepBenchOptions {
-  std::string recipe = "recipes/demo.toml";  // its model, its pretraining batches and optimizer
+  std::string recipe = "recipes/demo.toml";  // its model, its batches of text and optimizer
+  std::string shape;                         // in place of a recipe: a name of bench_shapes.h
   std::string dtype = "f32";
   int steps = 20;
 };
