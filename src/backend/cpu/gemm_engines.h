@@ -42,14 +42,21 @@ BlockA copy_steps(const GemmTask& t, const Block& block, float* scratch) {
   const int64_t tile_stride = steps * kStepPitch + 16;  // not a power of two
   for (int64_t s = 0; s < steps; s++) {
     const From* row = from + s * per_step * t.a_stride;
+    for (int64_t ahead = 0; ahead < per_step; ahead++) {
+      const char* far = (const char*)(row + (kPrefetchRows + ahead) * t.a_stride);
+      for (int64_t byte = 0; byte < block.rows * int64_t(sizeof(From)); byte += 64) __builtin_prefetch(far + byte);
+    }
+    const bool whole = !kPairs || 2 * s + 2 <= block.depth;
     for (int64_t i = 0; i < cut.tiles; i++) {
       for (int v = 0; v < kVectors; v++) {
         const int64_t c = begin[i * kVectors + v], left = block.rows - c;
         float* to = scratch + i * tile_stride + s * kStepPitch + v * kWidth;
+        const bool full = left >= kWidth && whole;
         if constexpr (kPairs)
-          store(to, pair_of(row + c, t.a_stride, block.depth - 2 * s, lanes_left(left)));
+          store(to, full ? pair_of(row + c, t.a_stride)
+                         : pair_of(row + c, t.a_stride, block.depth - 2 * s, lanes_left(left)));
         else
-          store(to, left >= kWidth ? load(row + c) : load(row + c, lanes_left(left)));
+          store(to, full ? load(row + c) : load(row + c, lanes_left(left)));
       }
     }
   }

@@ -10,6 +10,9 @@ TENTH_INLINE int64_t round_up(int64_t n, int64_t multiple) { return (n + multipl
 TENTH_INLINE int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
 TENTH_INLINE int lanes_left(int64_t n) { return int(n < 0 ? 0 : n < kWidth ? n : kWidth); }
 
+// Rows of what is copied lie apart: the processor does not foresee the next, so they are asked for this many ahead.
+constexpr int64_t kPrefetchRows = 16;
+
 // dst[c * dst_stride + r] = element c of row r, which begins at src + r * src_bytes, for r < rows, c < columns; r from
 // rows to padded_rows (a multiple of kWidth) becomes 0. Elements are bf16, or any 4 bytes (pairs of bf16 too).
 template <class T>
@@ -44,6 +47,7 @@ void copy_rows(To* dst, int64_t dst_stride, const From* src, int64_t src_stride,
   for (int64_t r = 0; r < rows; r++) {
     To* to = dst + r * dst_stride;
     const From* from = src + r * src_stride;
+    __builtin_prefetch(from + kPrefetchRows * src_stride);
     int64_t c = 0;
     for (; c + kWidth <= columns; c += kWidth) store(to + c, load(from + c));
     for (; c < padded; c += kWidth) store(to + c, load(from + c, lanes_left(columns - c)), lanes_left(padded - c));
@@ -51,10 +55,17 @@ void copy_rows(To* dst, int64_t dst_stride, const From* src, int64_t src_stride,
 }
 
 // A float rounded to bf16, as a float.
+TENTH_INLINE Vec as_bf16(const uint16_t* p) { return load(p); }
+TENTH_INLINE Vec as_bf16(const float* p) { return widen(narrow(load(p))); }
 TENTH_INLINE Vec as_bf16(const uint16_t* p, int count) { return load(p, count); }
 TENTH_INLINE Vec as_bf16(const float* p, int count) { return widen(narrow(load(p, count))); }
 
-// Of two rows, element by element: the first in the lower half, the second in the upper one; 0 for a row past the last.
+// Of two rows, element by element: the first in the lower half, the second in the upper one.
+template <class From>
+TENTH_INLINE Vec pair_of(const From* first, int64_t src_stride) {
+  return (Vec)((VecU)as_bf16(first) >> 16 | (VecU)as_bf16(first + src_stride));
+}
+// The same at the edges: the first `count` columns, and 0 for a row past the last.
 template <class From>
 TENTH_INLINE Vec pair_of(const From* first, int64_t src_stride, int64_t rows, int count) {
   const VecU low = rows > 0 ? (VecU)as_bf16(first, count) : VecU{};
@@ -69,8 +80,12 @@ void pair_rows(uint32_t* dst, int64_t dst_stride, const From* src, int64_t src_s
                int64_t padded_rows, int64_t padded_columns) {
   for (int64_t r = 0; r < padded_rows; r += 2) {
     const From* from = src + r * src_stride;
+    __builtin_prefetch(from + kPrefetchRows * src_stride);
+    __builtin_prefetch(from + (kPrefetchRows + 1) * src_stride);
     for (int64_t c = 0; c < padded_columns; c += kWidth) {
-      const Vec pair = pair_of(from + c, src_stride, rows - r, lanes_left(columns - c));
+      const bool full = rows - r >= 2 && columns - c >= kWidth;
+      const Vec pair =
+          full ? pair_of(from + c, src_stride) : pair_of(from + c, src_stride, rows - r, lanes_left(columns - c));
       store((float*)(dst + r / 2 * dst_stride + c), pair);
     }
   }
