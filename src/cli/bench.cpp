@@ -8,6 +8,7 @@
 
 #include "backend/cpu/machine.h"
 #include "backend/cpu/peak.h"
+#include "backend/cpu/timed_backend.h"
 #include "base/rng.h"
 #include "base/text.h"
 #include "base/threads.h"
@@ -155,6 +156,22 @@ StepTimes time_steps(Trainer& trainer, int steps, const Examples& examples) {
   return times;
 }
 
+// Prints where the time of steps goes.
+void profile_steps(const StepCase& step_case, DType compute, int steps) {
+  TimedBackend backend;
+  Trainer trainer(step_case, backend, compute);
+  const auto run = [&](int count) {
+    for (int i = 0; i < count; i++) {
+      trainer.gradients(step_case.examples);
+      trainer.update();
+    }
+  };
+  run(2);
+  backend.reset();
+  const double seconds = seconds_of([&] { run(steps); });
+  std::fputs(profile_table(backend, seconds, steps).c_str(), stdout);
+}
+
 // --- rollouts --------------------------------------------------------------------------------------------------------
 
 ModelConfig rollout_config(const std::string& recipe_file) {
@@ -238,6 +255,8 @@ OrderedJson bench_step(const StepBenchOptions& options) {
     }
   }
 
+  if (options.profile) profile_steps(step_case, compute, options.steps);
+
   const ModelSize size = model_size(trainer.model.config());
   double flops = 0;
   for (int32_t length : examples.lengths) flops += size.training_flops(length) * length;
@@ -310,6 +329,7 @@ void add_bench_commands(CLI::App& app) {
   command->add_option("recipe", step->recipe, "Recipe file")->capture_default_str();
   command->add_option("--shape", step->shape, "In place of a recipe: dsv3a, dsv3b, dense10m or dense124m, with AdamW");
   command->add_option("--dtype", step->dtype, "Compute type: f32, bf16")->capture_default_str();
+  command->add_flag("--profile", step->profile, "Print a table of the time by operation too");
   command->add_option("--steps", step->steps, "Steps to time")->capture_default_str()->check(CLI::Range(1, 100000));
   command->footer("Example: tenth bench step recipes/demo.toml --threads 1");
 
