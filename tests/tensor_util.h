@@ -25,6 +25,7 @@ inline double read(const Tensor& t, int64_t offset) {
     case DType::kI64: return double(t.data<int64_t>()[offset]);
     case DType::kI32: return t.data<int32_t>()[offset];
     case DType::kU8: return t.data<uint8_t>()[offset];
+    case DType::kF8E4M3: return t.data<fp8_e4m3>()[offset];
   }
   return kNaN;
 }
@@ -37,6 +38,7 @@ inline void write(const Tensor& t, int64_t offset, double value) {
     case DType::kI64: t.data<int64_t>()[offset] = int64_t(value); break;
     case DType::kI32: t.data<int32_t>()[offset] = int32_t(value); break;
     case DType::kU8: t.data<uint8_t>()[offset] = uint8_t(value); break;
+    case DType::kF8E4M3: t.data<fp8_e4m3>()[offset] = fp8_e4m3(float(value)); break;
   }
 }
 

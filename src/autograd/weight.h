@@ -1,23 +1,37 @@
 // A trained tensor as kernels see it. Weights that one kernel reads together (gate and up projection, all experts of a
 // layer) are one Weight; the Hugging Face names are views on it (nn/parameter.h).
 #pragma once
+#include <optional>
+
 #include "backend/backend.h"
 
 namespace tenth {
 
+// The arithmetic of a model: the type T of its activations and, where fp8 is set, products of FP8 factors with such
+// scales in the linears of its blocks (ops/fp8.h).
+struct ComputeType {
+  ComputeType(DType type, std::optional<Fp8Scale> scale = {}) : dtype(type), fp8(scale) {}  // NOLINT: a plain type
+  DType dtype;
+  std::optional<Fp8Scale> fp8;
+};
+
+// The narrowest type at hand that holds q scale of e4m3 numbers: their four digits times a power of two fit the compute
+// type; times any other scale they do not fit bf16, and the products are made in G.
+constexpr DType fp8_product_type(DType compute, Fp8Scale scale) {
+  return scale == Fp8Scale::kUe8m0 ? compute : gradient_type(compute);
+}
+
 struct Weight {
   Tensor value;    // the master copy, G
-  Tensor compute;  // T: the same tensor as value where the types are equal
+  Tensor compute;  // T: the same tensor as value where the types are equal; FP8: rounded, of fp8_product_type
   Tensor packed;   // pack_weight(compute), made when a linear first needs it
   Tensor grad;     // as value; not defined while the weight is not trained
+  std::optional<Fp8Scale> fp8;
 
   bool trained() const { return grad.defined(); }
 
   // To be called after value changed: the copies that kernels read follow it.
-  void refresh() {
-    packed = Tensor();
-    if (!compute.same_storage(value)) backend_of(value).copy(compute, value);
-  }
+  void refresh();
 };
 
 }  // namespace tenth

@@ -54,10 +54,28 @@ struct GateArgs {
   double scaling = 1;     // routed_scaling_factor, after normalisation
 };
 
+// FP8 e4m3 numbers with one scale a tile: x = q scale (DeepSeek-V3 report, section 3.3). Tiles at the ends are cut.
+struct Fp8Args {
+  enum class Tile {
+    kRow,     // 1 x 128, along the channels: activations and their gradients; scales (R, ceil(C / 128))
+    kColumn,  // 128 x 1, along the tokens: both factors of a weight gradient; scales (fp8_tile_rows(R, groups), C)
+    kBlock,   // 128 x 128: weights; scales (ceil(R / 128), ceil(C / 128)), or a stack of such
+  };
+  static constexpr int64_t kSide = 128;
+  Tile tile = Tile::kRow;
+  Fp8Scale scale = Fp8Scale::kUe8m0;
+  // amax is raised to this, above 0, so that a tile of zeros has a scale. DeepSeek's inference kernels take 1e-4, which
+  // would push the gradients of training, sums divided by the tokens of a batch, under the smallest number.
+  double floor = 1e-30;
+};
+// Column tiles begin anew with every expert's rows, those of expert e in row offsets[e] / 128 + e of the scales.
+inline int64_t fp8_tile_rows(int64_t rows, int64_t groups = 1) { return rows / Fp8Args::kSide + groups; }
+
 struct AdamWArgs {
   double lr = 0, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0;
   int64_t step = 1;       // 1 at the first update
   double grad_scale = 1;  // the gradient is multiplied by this first (clipping)
+  bool cautious = false;  // decay only where m and p have one sign, so that both shrink p
 };
 
 class Backend : public Device {
@@ -86,6 +104,16 @@ class Backend : public Device {
                                       const Tensor& offsets) = 0;
   // c = a b with a (M, K) or transposed (K, M), b (K, N) or transposed (N, K). f32 or f64, rows. (Muon, absorbed MLA)
   virtual void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) = 0;
+
+  // --- 8-bit floating point -----------------------------------------------------------------------------------------
+  // scales = fp8_scale(amax of the tile); q = x / scale, both in f32.  q (R, C), or (E, R, C) for blocks, f8_e4m3,
+  // contiguous; scales f32, contiguous, of the shape that Fp8Args says; x f32 or bf16 (reference: or f64), rows.
+  // offsets (E + 1) i32: where the rows of experts begin, for column tiles, or not defined.
+  virtual void fp8_quantize(const Tensor& q, const Tensor& scales, const Tensor& x, const Tensor& offsets,
+                            const Fp8Args& args) = 0;
+  // y = q scale, rounded to the type of y (f32, bf16; reference: or f64), which is contiguous.
+  virtual void fp8_dequantize(const Tensor& y, const Tensor& q, const Tensor& scales, const Tensor& offsets,
+                              const Fp8Args& args) = 0;
 
   // --- embedding -----------------------------------------------------------------------------------------------------
   // y[n] = w[ids[n]].  y (N, D) T; ids (N) i32, all within [0, V); w (V, D) T.
@@ -164,16 +192,18 @@ class Backend : public Device {
   // logits (N, V) f32 or f64; targets (N) i32, -1: logprob 0; logprobs, lse, entropy (N) G.
   virtual void logprobs_forward(const Tensor& logprobs, const Tensor& lse, const Tensor& entropy, const Tensor& logits,
                                 const Tensor& targets) = 0;
-  // Turns logits into their gradient in place: dlogits[n, v] = dlogprobs[n] (1[v = targets[n]] - exp(logits - lse)), 0
-  // where the target is -1.
+  // Turns logits into their gradient in place: dlogits[n, v] = dlogprobs[n] (1[v = targets[n]] - p) + dlse[n] p with
+  // p = exp(logits - lse), 0 where the target is -1. dlse (N) G, or not defined: none.
   virtual void logprobs_backward(const Tensor& logits, const Tensor& dlogprobs, const Tensor& lse,
-                                 const Tensor& targets) = 0;
+                                 const Tensor& targets, const Tensor& dlse) = 0;
 
   // --- optimizer -----------------------------------------------------------------------------------------------------
   // m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr (mh / (sqrt(vh) + eps) + weight_decay p).  All G, one
   // shape.
   virtual void adamw_step(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& g,
                           const AdamWArgs& args) = 0;
+  // y -= share y where x and y have one sign (x y >= 0), G: cautious weight decay (arXiv 2510.12402).
+  virtual void decay_where_aligned(const Tensor& y, const Tensor& x, double share) = 0;
   // y = a x + b y, elementwise, G. (momentum and updates of Muon, weight averages)
   virtual void axpby(const Tensor& y, double a, const Tensor& x, double b) = 0;
 };

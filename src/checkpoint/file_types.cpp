@@ -111,6 +111,7 @@ std::string_view file_type_of(DType dtype) {
     case DType::kI64: return "I64";
     case DType::kI32: return "I32";
     case DType::kU8: return "U8";
+    case DType::kF8E4M3: return "F8_E4M3";
   }
   return "?";
 }
@@ -125,7 +126,9 @@ float half_to_float(uint16_t bits) {
   return std::bit_cast<float>(sign | wide << 23 | fraction << 13);
 }
 
-bool convertible(std::string_view from, DType to) { return find_converter(from, to) != nullptr; }
+bool convertible(std::string_view from, DType to) {
+  return from == file_type_of(to) || find_converter(from, to) != nullptr;
+}
 
 int64_t convert_elements(std::string_view from, const std::byte* source, DType to, std::byte* destination,
                          int64_t count) {

@@ -24,7 +24,8 @@ std::string_view file_type_of(DType dtype);             // the same type's name 
 float half_to_float(uint16_t bits);
 
 // Whether values of a file type can become a tensor's type: every number becomes a float type, integers become integer
-// types where each value fits. Types below 16 bits with an exponent are not numbers without their scales: never.
+// types where each value fits. Types below 16 bits with an exponent are not numbers without their scales: to their own
+// type only.
 bool convertible(std::string_view from, DType to);
 
 // Converts count elements; the types must be convertible. source need not be aligned; destination must be. Returns the

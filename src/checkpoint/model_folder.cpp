@@ -21,7 +21,7 @@ bool is_superfluous(const std::string& name, const ModelConfig& config) {
 
 }  // namespace
 
-std::unique_ptr<Transformer> load_model(const Path& folder, Backend& backend, DType compute) {
+std::unique_ptr<Transformer> load_model(const Path& folder, Backend& backend, ComputeType compute) {
   require(std::filesystem::is_directory(folder), ErrorKind::kInput, "{}: expected a model folder, got {}",
           folder.string(), std::filesystem::exists(folder) ? "a file" : "nothing there");
   const ModelConfig config = read_config(folder / "config.json");

@@ -9,7 +9,7 @@
 namespace tenth {
 
 // Reads config.json and the weights. Throws kInput in one line (file, field or tensor, expected, got).
-std::unique_ptr<Transformer> load_model(const Path& folder, Backend& backend, DType compute);
+std::unique_ptr<Transformer> load_model(const Path& folder, Backend& backend, ComputeType compute);
 
 // Writes config.json, generation_config.json and model.safetensors into an existing folder. Use replace_folder around
 // it. stored: kF32 or kBF16 (router biases stay f32). The MTP module's copies of embedding and head are written as

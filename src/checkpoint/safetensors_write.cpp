@@ -31,7 +31,7 @@ std::vector<int64_t> dims_of(const Shape& shape) {
 
 // Our own type of that name in files; tensors are written in these only.
 DType tensor_type(const TensorToWrite& what) {
-  for (DType dtype : {DType::kF64, DType::kF32, DType::kBF16, DType::kI64, DType::kI32, DType::kU8}) {
+  for (DType dtype : {DType::kF64, DType::kF32, DType::kBF16, DType::kI64, DType::kI32, DType::kU8, DType::kF8E4M3}) {
     if (what.dtype == file_type_of(dtype)) return dtype;
   }
   fail(ErrorKind::kInternal, "safetensors: tensor {} cannot be written as {}", name_text(what.name), what.dtype);

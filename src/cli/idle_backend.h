@@ -22,6 +22,8 @@ class IdleBackend final : public HostBackend {
   void linear_backward_input(T, T, T, T) override {}
   void linear_backward_weight(T, T, T, T, T) override {}
   void matmul(T, T, bool, T, bool) override {}
+  void fp8_quantize(T, T, T, T, const Fp8Args&) override {}
+  void fp8_dequantize(T, T, T, T, const Fp8Args&) override {}
   void embedding_forward(T, T, T) override {}
   void embedding_backward(T, T, T) override {}
   void rms_norm_forward(T, T, T, T, double) override {}
@@ -44,8 +46,9 @@ class IdleBackend final : public HostBackend {
   void combine_forward(T, T, T, T) override {}
   void combine_backward(T, T, T, T, T, T) override {}
   void logprobs_forward(T logprobs, T, T, T, T) override { clear(logprobs); }
-  void logprobs_backward(T, T, T, T) override {}
+  void logprobs_backward(T, T, T, T, T) override {}
   void adamw_step(T, T, T, T, const AdamWArgs&) override {}
+  void decay_where_aligned(T, T, double) override {}
   void axpby(T, double, T, double) override {}
 
  private:

@@ -95,7 +95,12 @@ Tensor MLA::decode_expanded(const Tensor& q, const Pass& pass, const LayerCache&
 Tensor MLA::decode_absorbed(const Tensor& q, const Pass& pass, const LayerCache& cache) const {
   Backend& backend = backend_of(q);
   const int64_t tokens = q.dim(0), row = latent_dim_ + rope_dim_;
-  const Tensor kv_b = kv_b_->compute.view({heads_, nope_dim_ + value_dim_, latent_dim_});
+  Tensor expand = kv_b_->compute;
+  if (expand.dtype() != q.dtype()) {  // FP8 with scales that are no powers of two
+    expand = Tensor::make(backend, q.dtype(), expand.shape());
+    backend.copy(expand, kv_b_->compute);
+  }
+  const Tensor kv_b = expand.view({heads_, nope_dim_ + value_dim_, latent_dim_});
   Tensor q_latent = Tensor::make(backend, q.dtype(), {tokens, heads_, row});
   backend.mla_absorb_query(q_latent, q.slice(2, 0, nope_dim_), kv_b);
   backend.copy(q_latent.slice(2, latent_dim_, row), q.slice(2, nope_dim_, nope_dim_ + rope_dim_));

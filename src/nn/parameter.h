@@ -38,10 +38,11 @@ struct Parameter {
 // Makes weights and keeps the list of their names. Modules take one in their constructors.
 class ParameterList {
  public:
-  ParameterList(Backend& backend, DType compute) : backend_(backend), compute_(compute) {}
+  ParameterList(Backend& backend, ComputeType compute) : backend_(backend), compute_(compute) {}
 
   // A weight of one name. Matrices and embeddings get a copy in the compute type; vectors, routers and buffers do not.
-  WeightPtr add(const std::string& name, Shape shape, Parameter::Role role);
+  // FP8: matrices take part, but for those with wide = true.
+  WeightPtr add(const std::string& name, Shape shape, Parameter::Role role, bool wide = false);
   // gate and up projection as one weight (2 F, D): <prefix>gate_proj.weight over <prefix>up_proj.weight.
   WeightPtr add_gate_up(const std::string& prefix, int64_t width, int64_t inputs);
   // The experts' weights as stacks (E, 2 f, D) and (E, D, f): <prefix>experts.<e>.….
@@ -49,15 +50,15 @@ class ParameterList {
   WeightPtr add_expert_down(const std::string& prefix, int64_t experts, int64_t outputs, int64_t width);
 
   Backend& backend() const { return backend_; }
-  DType compute_type() const { return compute_; }
+  ComputeType compute_type() const { return compute_; }
   std::vector<Parameter>& parameters() { return parameters_; }
   std::vector<WeightPtr>& weights() { return weights_; }
 
  private:
-  WeightPtr make_weight(Shape shape, bool with_compute);
+  WeightPtr make_weight(Shape shape, bool with_compute, bool fp8);
 
   Backend& backend_;
-  DType compute_;
+  ComputeType compute_;
   std::vector<Parameter> parameters_;
   std::vector<WeightPtr> weights_;
 };

@@ -41,7 +41,7 @@ MTP::MTP(const ModelConfig& c, ParameterList& parameters, const std::string& pre
     : eps_(c.rms_norm_eps),
       enorm_(parameters.add(prefix + "enorm.weight", {c.hidden_size}, Role::kVector)),
       hnorm_(parameters.add(prefix + "hnorm.weight", {c.hidden_size}, Role::kVector)),
-      eh_proj_(parameters.add(prefix + "eh_proj.weight", {c.hidden_size, 2 * c.hidden_size}, Role::kMatrix)),
+      eh_proj_(parameters.add(prefix + "eh_proj.weight", {c.hidden_size, 2 * c.hidden_size}, Role::kMatrix, true)),
       block_(c, c.n_routed_experts > 0, parameters, prefix),
       head_norm_(parameters.add(prefix + "shared_head.norm.weight", {c.hidden_size}, Role::kVector)) {}
 
@@ -51,7 +51,7 @@ Var MTP::forward(const Var& hidden, const Var& next_embedding, Pass& pass, Layer
   return ops::add_rms_norm(out.x, out.delta, *head_norm_, eps_).normed;
 }
 
-Transformer::Transformer(const ModelConfig& config, Backend& backend, DType compute)
+Transformer::Transformer(const ModelConfig& config, Backend& backend, ComputeType compute)
     : config_(config), parameters_(backend, compute), rope_(config, backend) {
   const int64_t d = config.hidden_size;
   embedding_ = parameters_.add("model.embed_tokens.weight", {config.vocab_size, d}, Role::kEmbedding);

@@ -51,8 +51,10 @@ class MTP {
 
 class Transformer {
  public:
-  // Weights are not set: initialize() or load_model() does that. compute: f32, bf16, or f64 on the reference backend.
-  Transformer(const ModelConfig& config, Backend& backend, DType compute);
+  // Weights are not set: initialize() or load_model() does that. compute: f32, bf16, or f64 on the reference backend;
+  // with FP8, the linears of blocks: not embedding, head, routers, norms, attention itself, nor eh_proj (V3
+  // report, 3.3.1).
+  Transformer(const ModelConfig& config, Backend& backend, ComputeType compute);
 
   // State after the final norm, (N, D).
   Var hidden(Pass& pass);
@@ -69,7 +71,7 @@ class Transformer {
 
   const ModelConfig& config() const { return config_; }
   Backend& backend() const { return parameters_.backend(); }
-  DType compute_type() const { return parameters_.compute_type(); }
+  DType compute_type() const { return parameters_.compute_type().dtype; }
   std::vector<Parameter>& parameters() { return parameters_.parameters(); }
   std::span<MoE* const> mixtures() const { return mixtures_; }  // by depth, the MTP module's last
   bool has_mtp() const { return mtp_ != nullptr; }

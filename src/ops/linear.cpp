@@ -1,5 +1,7 @@
 #include "ops/linear.h"
 
+#include "ops/fp8.h"
+
 namespace tenth::ops {
 namespace {
 
@@ -9,6 +11,7 @@ Var linear_any(DType out, const Var& x, Weight& w, Weight* bias, const Tensor& o
   require(x.value().rank() == 2 && x.value().dim(1) == inputs, ErrorKind::kInternal,
           "[linear] the input of shape {} does not fit a weight of shape {}", x.value().shape().text(),
           weight.shape().text());
+  if (w.fp8) return fp8_linear(x, w, bias, offsets);
   Backend& backend = backend_of(x.value());
   if (!w.packed) w.packed = backend.pack_weight(weight);
   Tensor y = Tensor::make(backend, out, {x.value().dim(0), outputs});

@@ -18,7 +18,7 @@ TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, co
   Backend& backend = backend_of(h);
   const DType statistics = gradient_type(h.dtype());
   const int64_t tokens = h.dim(0), vocabulary = w.compute.dim(0), step = chunk_rows(vocabulary);
-  const double cooling = 1 / options.temperature;
+  const double cooling = 1 / options.temperature, z_weight = options.z_weight;
   if (!w.packed) w.packed = backend.pack_weight(w.compute);
   Tensor logprobs = Tensor::make(backend, statistics, {tokens}), lse = Tensor::make(backend, statistics, {tokens});
   Tensor entropy = options.with_entropy ? Tensor::make(backend, statistics, {tokens}) : Tensor();
@@ -34,6 +34,8 @@ TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, co
   Var out = record(logprobs, x.needs_gradient() || w.trained(), [=, &w](const Tensor& dlogprobs) {
     Backend& backend = backend_of(dlogprobs);
     Tensor dx = Tensor::make(backend, x.value().dtype(), x.value().shape());
+    Tensor dlse = z_weight != 0 ? Tensor::make(backend, statistics, {tokens}) : Tensor();
+    if (dlse) backend.scale(dlse, lse, 2 * z_weight);
     for (int64_t begin = 0; begin < tokens; begin += step) {
       const int64_t end = std::min(tokens, begin + step);
       const Tensor rows = x.value().slice(0, begin, end);
@@ -41,7 +43,7 @@ TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, co
       backend.linear_forward(logits, rows, w.compute, w.packed, Tensor(), Tensor());
       if (cooling != 1) backend.scale(logits, logits, cooling);
       backend.logprobs_backward(logits, dlogprobs.slice(0, begin, end), lse.slice(0, begin, end),
-                                targets.slice(0, begin, end));
+                                targets.slice(0, begin, end), dlse ? dlse.slice(0, begin, end) : Tensor());
       if (cooling != 1) backend.scale(logits, logits, cooling);
       Tensor dlogits = logits;
       if (rows.dtype() != statistics) {  // products of one type are the fast ones
@@ -53,7 +55,7 @@ TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, co
     }
     x.add_gradient(dx);
   });
-  return {out, entropy};
+  return {out, entropy, lse};
 }
 
 }  // namespace tenth::ops

@@ -9,11 +9,15 @@ namespace tenth::ops {
 struct TokenLogprobs {
   Var logprobs;    // (N) G: log softmax(x w^T / temperature)[target]; 0 where the target is -1
   Tensor entropy;  // (N) G, of the whole distribution; only where asked for
+  Tensor lse;      // (N) G: log sum exp(x w^T / temperature)
 };
 // x (N, D); w (V, D); targets (N) i32, -1: none
 struct LogprobOptions {
   bool with_entropy = false;
   double temperature = 1;
+  // z-loss (PaLM, arXiv 2204.02311, section 5): the backward pass adds the gradient of z_weight lse^2, summed over the
+  // rows with a target.
+  double z_weight = 0;
 };
 TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, const LogprobOptions& options = {});
 

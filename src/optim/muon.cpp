@@ -3,17 +3,13 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <utility>
 #include <vector>
 
 #include "base/threads.h"
+#include "optim/row_norms.h"
 
 namespace tenth {
 namespace {
-
-constexpr int kSteps = 5;
-constexpr double kA = 3.4445, kB = -4.7750, kC = 2.0315;  // Keller Jordan's quintic
-constexpr double kNormEps = 1e-7;
 
 // From here on one matrix is work enough for all threads inside the backend's matmul, and a workspace for each thread
 // would be memory for nothing.
@@ -37,8 +33,11 @@ void update(Backend& backend, const MuonMatrix& matrix, const MuonArgs& args, co
   const Tensor x = part(workspace.x, rows, columns);
   backend.copy(x, matrix.momentum);
   if (args.nesterov) backend.axpby(x, share, matrix.grad, args.momentum);
-  const Tensor o = newton_schulz(backend, x, workspace);
-  backend.axpby(matrix.value, -args.lr * update_scale(args.scale, rows, columns), o, 1 - args.lr * args.weight_decay);
+  const Tensor o = newton_schulz(backend, x, workspace, args.variant);
+  if (matrix.row_second) normalize_rows(backend, o, matrix.row_second, args.beta2);
+  const double decay = args.lr * args.weight_decay;
+  if (args.cautious && decay != 0) backend.decay_where_aligned(matrix.value, o, decay);
+  backend.axpby(matrix.value, -args.lr * update_scale(args.scale, rows, columns), o, args.cautious ? 1 : 1 - decay);
 }
 
 MuonWorkspace workspace_for(Backend& backend, std::span<const MuonMatrix* const> matrices) {
@@ -63,34 +62,6 @@ void update_in_parallel(Backend& backend, std::span<const MuonMatrix* const> mat
 }
 
 }  // namespace
-
-MuonWorkspace::MuonWorkspace(Backend& backend, DType dtype, int64_t elements, int64_t square)
-    : x(Tensor::make(backend, dtype, {elements})),
-      y(Tensor::make(backend, dtype, {elements})),
-      a(Tensor::make(backend, dtype, {square})),
-      b(Tensor::make(backend, dtype, {square})) {}
-
-// For n > m the shorter product is A = X^T X, and X <- a X + X (b A + c A^2): the same matrix, transposed throughout.
-Tensor newton_schulz(Backend& backend, const Tensor& start, const MuonWorkspace& workspace) {
-  const int64_t rows = start.dim(0), columns = start.dim(1), side = short_side(start);
-  const bool tall = rows > columns;
-  const Tensor a = part(workspace.a, side, side), b = part(workspace.b, side, side);
-  Tensor x = start, y = part(workspace.y, rows, columns);
-  backend.scale(x, x, 1 / (std::sqrt(backend.sum_of_squares(x)) + kNormEps));
-  for (int step = 0; step < kSteps; step++) {
-    backend.matmul(a, x, tall, x, !tall);
-    backend.matmul(b, a, false, a, false);
-    backend.axpby(b, kB, a, kC);
-    if (tall) {
-      backend.matmul(y, x, false, b, false);
-    } else {
-      backend.matmul(y, b, false, x, false);
-    }
-    backend.axpby(y, kA, x, 1);
-    std::swap(x, y);
-  }
-  return x;
-}
 
 void muon_step(Backend& backend, std::span<const MuonMatrix> matrices, const MuonArgs& args) {
   std::vector<const MuonMatrix*> large, small;

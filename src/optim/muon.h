@@ -8,7 +8,7 @@
 #pragma once
 #include <span>
 
-#include "backend/backend.h"
+#include "optim/newton_schulz.h"
 
 namespace tenth {
 
@@ -23,29 +23,21 @@ struct MuonArgs {
   double momentum = 0.95;
   bool nesterov = true;
   MuonScale scale = MuonScale::kOriginal;
+  MuonVariant variant = MuonVariant::kKeller;
+  double beta2 = 0.95;    // of the rows' second moments, where a matrix has them
+  bool cautious = false;  // decay only where update and weight have one sign
   double grad_scale = 1;  // the gradient is multiplied by this first (clipping)
 };
 
 // One logical matrix: each expert, and each of gate and up, apart.
 struct MuonMatrix {
   Tensor value, grad, momentum;  // (n, m) G
+  Tensor row_second = {};        // (n) G: second moments of NorMuon (row_norms.h), or not defined: plain Muon
 };
 
 // One update of every matrix, in place; matrices do not overlap and have one type. Small ones are spread over the
 // threads, so that calls to the backend come from several threads at once; each result is the same bits for any number
 // of threads and in any company.
 void muon_step(Backend& backend, std::span<const MuonMatrix> matrices, const MuonArgs& args);
-
-// Room for the largest of some matrices: buffers that each matrix takes a part of.
-struct MuonWorkspace {
-  MuonWorkspace(Backend& backend, DType dtype, int64_t elements, int64_t square);
-  Tensor x, y;  // (elements) with elements >= n m
-  Tensor a, b;  // (square) with square >= min(n, m)^2
-};
-
-// Orthogonalises: singular values of x within about 0.002 … 1 of its Frobenius norm go to about 0.7 … 1.2 in five steps
-// of X <- a X + (b A + c A^2) X, A = X X^T, after X = x / (||x||_F + 1e-7). A zero matrix stays zero.
-// x (n, m) lies in workspace.x and is overwritten; the result lies in workspace.x or workspace.y.
-Tensor newton_schulz(Backend& backend, const Tensor& x, const MuonWorkspace& workspace);
 
 }  // namespace tenth

@@ -20,6 +20,7 @@ void check(const OptimizerOptions& o) {
   check_option(share(o.beta2), "beta2", o.beta2, "a number in [0, 1)");
   check_option(std::isfinite(o.eps) && o.eps > 0, "eps", o.eps, "a finite number above 0");
   check_option(rate(o.weight_decay), "weight_decay", o.weight_decay, "a finite number of at least 0");
+  check_option(share(o.ema_decay), "ema_decay", o.ema_decay, "a number in [0, 1)");
   check_option(share(o.momentum), "momentum", o.momentum, "a number in [0, 1)");
 }
 
@@ -49,8 +50,17 @@ size_t Optimizer::slot_of(const Parameter& p) {
   const bool muon = options_.kind == OptimizerOptions::Kind::kMuon && p.role == Parameter::Role::kMatrix;
   require(!muon || p.value().rank() == 2, ErrorKind::kInternal, "optimizer: Muon wants matrices, {} has shape {}",
           p.name, p.shape().text());
-  slots_.push_back({p.weight, p.role, muon, zeros_like(value), muon ? Tensor() : zeros_like(value)});
+  slots_.push_back({p.weight, p.role, muon, zeros_like(value), muon ? row_moments(value) : zeros_like(value), {}});
+  if (options_.ema_decay == 0) return slots_.size() - 1;
+  slots_.back().average = zeros_like(value);
+  backend_of(value).copy(slots_.back().average, value);
   return slots_.size() - 1;
+}
+
+// One number a row of each matrix of the weight, where NorMuon wants them.
+Tensor Optimizer::row_moments(const Tensor& value) const {
+  if (!options_.normalize_rows) return {};
+  return zeros_like(value.rank() == 3 ? value.slice(2, 0, 1) : value.slice(1, 0, 1));
 }
 
 void Optimizer::step(double lr_scale, double grad_scale) {
@@ -64,6 +74,24 @@ void Optimizer::step(double lr_scale, double grad_scale) {
   for (const Slot& slot : slots_)
     if (!slot.muon) adamw(slot, lr_scale, grad_scale);
   muon(lr_scale, grad_scale);
+  update_averages();
+}
+
+void Optimizer::update_averages() const {
+  const double t = double(steps_), decay = std::min(options_.ema_decay, (1 + t) / (10 + t));
+  for (const Slot& slot : slots_)
+    if (slot.average) backend_of(slot.average).axpby(slot.average, 1 - decay, slot.weight->value, decay);
+}
+
+void Optimizer::swap_average() {
+  for (const Slot& slot : slots_) {
+    if (!slot.average) continue;
+    Backend& backend = backend_of(slot.average);
+    const Tensor spare = Tensor::make(backend, slot.average.dtype(), slot.average.shape());
+    backend.copy(spare, slot.average);
+    backend.copy(slot.average, slot.weight->value);
+    backend.copy(slot.weight->value, spare);
+  }
 }
 
 void Optimizer::adamw(const Slot& slot, double lr_scale, double grad_scale) const {
@@ -73,7 +101,8 @@ void Optimizer::adamw(const Slot& slot, double lr_scale, double grad_scale) cons
                           .eps = options_.eps,
                           .weight_decay = slot.role == Parameter::Role::kVector ? 0 : options_.weight_decay,
                           .step = steps_,
-                          .grad_scale = grad_scale};
+                          .grad_scale = grad_scale,
+                          .cautious = options_.cautious_decay};
   backend_of(slot.weight->value).adamw_step(slot.weight->value, slot.first, slot.second, slot.weight->grad, args);
 }
 
@@ -81,7 +110,9 @@ void Optimizer::muon(double lr_scale, double grad_scale) const {
   std::vector<MuonMatrix> matrices;
   for (const Member& m : members_) {
     const Slot& slot = slots_[m.slot];
-    if (slot.muon) matrices.push_back({m.parameter.value(), m.parameter.grad(), m.parameter.view_of(slot.first)});
+    if (!slot.muon) continue;
+    matrices.push_back({m.parameter.value(), m.parameter.grad(), m.parameter.view_of(slot.first)});
+    if (slot.second) matrices.back().row_second = row_moments_of(m);
   }
   if (matrices.empty()) return;
   muon_step(backend_of(matrices[0].value), matrices,
@@ -90,7 +121,15 @@ void Optimizer::muon(double lr_scale, double grad_scale) const {
              .momentum = options_.momentum,
              .nesterov = options_.nesterov,
              .scale = options_.scale,
+             .variant = options_.variant,
+             .beta2 = options_.beta2,
+             .cautious = options_.cautious_decay,
              .grad_scale = grad_scale});
+}
+
+Tensor Optimizer::row_moments_of(const Member& m) const {
+  const Tensor rows = m.parameter.view_of(slots_[m.slot].second);  // (n, 1)
+  return rows.view({rows.dim(0)});
 }
 
 std::vector<NamedTensor> Optimizer::state() const {
@@ -99,6 +138,8 @@ std::vector<NamedTensor> Optimizer::state() const {
     const Slot& slot = slots_[m.slot];
     tensors.push_back({m.parameter.name + (slot.muon ? ".momentum" : ".exp_avg"), m.parameter.view_of(slot.first)});
     if (!slot.muon) tensors.push_back({m.parameter.name + ".exp_avg_sq", m.parameter.view_of(slot.second)});
+    if (slot.muon && slot.second) tensors.push_back({m.parameter.name + ".row_second", row_moments_of(m)});
+    if (slot.average) tensors.push_back({m.parameter.name + ".average", m.parameter.view_of(slot.average)});
   }
   return tensors;
 }

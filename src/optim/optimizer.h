@@ -18,6 +18,10 @@ struct OptimizerOptions {
   double momentum = 0.95;   // Muon
   bool nesterov = true;
   MuonScale scale = MuonScale::kOriginal;
+  MuonVariant variant = MuonVariant::kKeller;
+  bool normalize_rows = false;  // NorMuon, with beta2
+  bool cautious_decay = false;  // decay only where it and the update pull a weight the same way (arXiv 2510.12402)
+  double ema_decay = 0;         // of the running mean of the weights; 0: none is kept
 };
 
 struct NamedTensor {
@@ -44,11 +48,16 @@ class Optimizer {
   void step(double lr_scale = 1, double grad_scale = 1);
 
   // Everything that goes on from step to step: views on "<parameter>.momentum", or "<parameter>.exp_avg" and
-  // "<parameter>.exp_avg_sq", in the order of the parameters; and the number of steps taken. To restore, fill the
-  // tensors of state() and set the number.
+  // "<parameter>.exp_avg_sq", then "<parameter>.row_second" (NorMuon) and "<parameter>.average", in the order of the
+  // parameters; and the number of steps taken. To restore, fill the tensors of state() and set the number.
   std::vector<NamedTensor> state() const;
   int64_t steps() const { return steps_; }
   void set_steps(int64_t steps) { steps_ = steps; }
+
+  // With ema_decay: exchanges the weights and their running mean A <- d A + (1 - d) W, taken after every step with
+  // d = min(ema_decay, (1 + t) / (10 + t)), so that the first weights fade. Router biases have no mean: they belong to
+  // the latest loads. The caller then calls model.refresh().
+  void swap_average();
 
   const OptimizerOptions& options() const { return options_; }
 
@@ -58,7 +67,8 @@ class Optimizer {
     WeightPtr weight;
     Parameter::Role role;
     bool muon;
-    Tensor first, second;  // as weight->value. Muon: momentum and nothing; AdamW: exp_avg, exp_avg_sq
+    Tensor first, second;  // as weight->value. Muon: momentum, and nothing or (…, rows); AdamW: exp_avg, exp_avg_sq
+    Tensor average;        // as weight->value, or not defined
   };
   struct Member {
     Parameter parameter;
@@ -66,7 +76,10 @@ class Optimizer {
   };
 
   size_t slot_of(const Parameter& parameter);
+  Tensor row_moments(const Tensor& value) const;
+  Tensor row_moments_of(const Member& member) const;
   void adamw(const Slot& slot, double lr_scale, double grad_scale) const;
+  void update_averages() const;
   void muon(double lr_scale, double grad_scale) const;
 
   OptimizerOptions options_;

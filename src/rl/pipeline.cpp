@@ -68,8 +68,9 @@ void check_folder(const Recipe& recipe, const PipelineOptions& options) {
 // Makes the folder, without what an earlier run left there; a resumed run loses only what a kill left half written.
 void prepare_folder(const Recipe& recipe, const Path& dir, bool resume) {
   namespace fs = std::filesystem;
-  const std::vector<std::string> results = {"checkpoint",       "model_sft", "model",       "metrics.jsonl",
-                                            "expert_load.json", "report.md", "summary.json"};
+  const std::vector<std::string> results = {"checkpoint",    "model_sft",        "model",
+                                            "metrics.jsonl", "expert_load.json", "report.md",
+                                            "summary.json",  "train_raw",        "sft_raw"};
   try {
     fs::create_directories(dir);
     std::vector<Path> old;
@@ -100,7 +101,7 @@ class Pipeline {
         held_out_(task_->held_out(int(recipe.integer("run.eval_problems")))),
         model_(make_model()),
         metrics_((check_prompts(), prepare_folder(recipe, options.run_dir, resume_.has_value()), options.run_dir)),
-        peak_(1e9 * measured_peak_gflops(compute_type())) {
+        peak_(1e9 * measured_peak_gflops(compute_type().dtype)) {
     if (!resume_) return;
     require(std::count(kStages.begin(), kStages.end(), resume_->stage) == 1, ErrorKind::kInput,
             "{}: state.json: stage: expected train, sft or rl, got {}", checkpoint_folder(options.run_dir).string(),
@@ -121,7 +122,13 @@ class Pipeline {
   }
 
  private:
-  DType compute_type() const { return recipe_.text("run.dtype") == "bf16" ? DType::kBF16 : DType::kF32; }
+  // FP8 products stand among activations in bf16, as in DeepSeek's recipe: its loss is compared with that of bf16.
+  ComputeType compute_type() const {
+    const std::string& name = recipe_.text("run.dtype");
+    if (name == "fp8")
+      return {DType::kBF16, recipe_.text("run.fp8_scales") == "f32" ? Fp8Scale::kF32 : Fp8Scale::kUe8m0};
+    return name == "bf16" ? DType::kBF16 : DType::kF32;
+  }
   Path folder(const char* name) const { return options_.run_dir / name; }
 
   std::unique_ptr<Transformer> make_model() const {

@@ -1,13 +1,15 @@
-// Element types. bfloat16 is a value type of our own (gcc 12 has none).
+// Element types. bfloat16 and the 8-bit floats (fp8.h) are value types of our own (gcc 12 has none).
 #pragma once
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 
+#include "tensor/fp8.h"
+
 namespace tenth {
 
-enum class DType : uint8_t { kF64, kF32, kBF16, kI64, kI32, kU8 };
+enum class DType : uint8_t { kF64, kF32, kBF16, kI64, kI32, kU8, kF8E4M3 };
 
 constexpr size_t size_of(DType dtype) {
   switch (dtype) {
@@ -16,7 +18,8 @@ constexpr size_t size_of(DType dtype) {
     case DType::kF32:
     case DType::kI32: return 4;
     case DType::kBF16: return 2;
-    case DType::kU8: return 1;
+    case DType::kU8:
+    case DType::kF8E4M3: return 1;
   }
   return 0;
 }
@@ -61,6 +64,10 @@ struct DTypeOf<int32_t> {
 template <>
 struct DTypeOf<uint8_t> {
   static constexpr DType value = DType::kU8;
+};
+template <>
+struct DTypeOf<fp8_e4m3> {
+  static constexpr DType value = DType::kF8E4M3;
 };
 template <class T>
 inline constexpr DType dtype_of = DTypeOf<T>::value;

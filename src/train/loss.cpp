@@ -51,7 +51,7 @@ namespace {
 
 // One cross-entropy: its mean, and d loss / d logprob = -weight / count at each target, as a root for the tape.
 struct CrossEntropy {
-  double mean = 0;
+  double mean = 0, z_loss = 0;
   int64_t count = 0;
   Tape::Root root;
 };
@@ -68,12 +68,17 @@ Tensor to_device(Backend& backend, DType dtype, const std::vector<double>& value
 }
 
 CrossEntropy cross_entropy(Transformer& model, const Var& hidden, const std::vector<int32_t>& targets, double weight,
-                           int64_t divisor) {
+                           int64_t divisor, double z_weight) {
   Backend& backend = model.backend();
-  const auto head = ops::linear_logprobs(hidden, model.head(), Tensor::from_host(backend, targets));
   CrossEntropy result;
   result.count = std::count_if(targets.begin(), targets.end(), [](int32_t t) { return t >= 0; });
   const double over = double(std::max<int64_t>(1, divisor ? divisor : result.count));
+  const auto head =
+      ops::linear_logprobs(hidden, model.head(), Tensor::from_host(backend, targets), {.z_weight = z_weight / over});
+  if (z_weight != 0) {
+    const std::vector<double> lse = to_doubles(head.lse);
+    for (size_t i = 0; i < lse.size(); i++) result.z_loss += targets[i] >= 0 ? lse[i] * lse[i] / over : 0;
+  }
   for (double logprob : to_doubles(head.logprobs.value())) result.mean -= logprob / over;
   std::vector<double> gradient(targets.size());
   for (size_t i = 0; i < targets.size(); i++) gradient[i] = targets[i] >= 0 ? -weight / over : 0;
@@ -88,13 +93,14 @@ LossResult run(Transformer& model, const Examples& examples, const LossSettings&
   pass.with_balance_loss = tape && settings.balance_weight != 0;
   pass.count_load = settings.count_load;
   const Var hidden = model.hidden(pass);
-  const CrossEntropy main = cross_entropy(model, hidden, targets_at(examples, 1), 1, settings.main_tokens);
-  LossResult result{.loss = main.mean, .tokens = main.count};
+  const CrossEntropy main =
+      cross_entropy(model, hidden, targets_at(examples, 1), 1, settings.main_tokens, settings.z_weight);
+  LossResult result{.loss = main.mean, .z_loss = main.z_loss, .tokens = main.count};
   std::vector<Tape::Root> roots{main.root};
   if (settings.mtp_weight != 0) {
     const Var ahead = model.mtp_hidden(hidden, Tensor::from_host(backend, next_ids(examples)), pass);
     const CrossEntropy mtp =
-        cross_entropy(model, ahead, targets_at(examples, 2), settings.mtp_weight, settings.mtp_tokens);
+        cross_entropy(model, ahead, targets_at(examples, 2), settings.mtp_weight, settings.mtp_tokens, 0);
     result.mtp_loss = mtp.mean;
     roots.push_back(mtp.root);
   }

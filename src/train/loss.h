@@ -30,6 +30,7 @@ std::vector<int32_t> next_ids(const Examples& examples);
 struct LossSettings {
   double mtp_weight = 0;      // lambda of L = L_main + lambda L_mtp (V3 report, section 2.2)
   double balance_weight = 0;  // alpha of the sequence-wise balance loss, summed over mixtures
+  double z_weight = 0;  // of the mean of lse^2 over scored tokens, lse = ln sum_v e^logit (z-loss: PaLM, section 5)
   bool count_load = false;
   // Divisors of the sums; 0: the batch's own counts. With gradient accumulation, those of the whole step.
   int64_t main_tokens = 0, mtp_tokens = 0;
@@ -38,6 +39,7 @@ struct LossSettings {
 
 struct LossResult {
   double loss = 0, mtp_loss = 0, balance_loss = 0;  // means over scored tokens; balance: mean over mixtures
+  double z_loss = 0;                                // mean of lse^2, without its weight; 0 where that is 0
   int64_t tokens = 0;                               // scored
 };
 

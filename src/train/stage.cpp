@@ -4,7 +4,9 @@
 #include <cmath>
 
 #include "base/interrupt.h"
+#include "checkpoint/model_folder.h"
 #include "train/progress.h"
+#include "train/step_plan.h"
 
 namespace tenth {
 namespace {
@@ -20,10 +22,10 @@ struct StepData {
   int64_t tokens = 0, main_targets = 0, mtp_targets = 0;
 };
 
-StepData step_data(const Dataset& data, int64_t step, int64_t accumulate) {
+StepData step_data(const Dataset& data, int64_t first, int64_t count) {
   StepData all;
-  for (int64_t i = 0; i < accumulate; i++) {
-    all.batches.push_back(data.batch(step * accumulate + i));
+  for (int64_t i = 0; i < count; i++) {
+    all.batches.push_back(data.batch(first + i));
     const Examples& examples = all.batches.back();
     all.tokens += examples.tokens();
     all.main_targets += examples.scored_tokens();
@@ -40,6 +42,22 @@ Schedule::Kind schedule_kind(const std::string& name) {
   if (name == "wsd") return Schedule::Kind::kWsd;
   return Schedule::Kind::kConstant;
 }
+
+namespace {
+
+Schedule::Decay decay_shape(const std::string& name) {
+  if (name == "cosine") return Schedule::Decay::kCosine;
+  if (name == "one_minus_sqrt") return Schedule::Decay::kOneMinusSqrt;
+  return Schedule::Decay::kLinear;
+}
+
+MuonVariant muon_variant(const std::string& name) {
+  if (name == "v4") return MuonVariant::kV4;
+  if (name == "polar_express") return MuonVariant::kPolarExpress;
+  return MuonVariant::kKeller;
+}
+
+}  // namespace
 
 OptimizerOptions optimizer_options(const Recipe& recipe, const std::string& section) {
   OptimizerOptions options;
@@ -61,14 +79,25 @@ StageSettings stage_settings(const Recipe& recipe, const std::string& section) {
   s.accumulate = recipe.integer(key("accumulate"));
   s.optimizer = optimizer_options(recipe, optim_section);
   s.optimizer.weight_decay = recipe.real(optim("weight_decay"));
+  s.optimizer.variant = muon_variant(recipe.text(optim("muon_variant")));
+  s.optimizer.normalize_rows = recipe.flag(optim("normuon"));
+  s.optimizer.cautious_decay = recipe.flag(optim("cautious_decay"));
+  s.optimizer.ema_decay = recipe.real(key("ema_decay"));
   // One step more than there are, looked at from 1: neither the first nor the last update has a rate of 0.
   s.schedule = {.kind = schedule_kind(recipe.text(optim("schedule"))),
                 .total = s.steps + 1,
                 .warmup = recipe.integer(optim("warmup_steps")),
                 .min_share = recipe.real(optim("min_lr_share")),
-                .decay_share = recipe.real(optim("decay_share"))};
+                .decay_share = recipe.real(optim("decay_share")),
+                .decay = decay_shape(recipe.text(optim("decay_shape")))};
   s.clip = recipe.real(optim("clip"));
   s.mtp_weight = recipe.real(key("mtp_weight"));
+  s.mtp_weight_final = recipe.real(key("mtp_weight_final"));
+  s.mtp_switch = recipe.real(key("mtp_switch"));
+  s.z_weight = recipe.real(key("z_loss"));
+  s.batch_ramp_steps = recipe.integer(key("batch_ramp_steps"));
+  s.batch_ramp_from = recipe.real(key("batch_ramp_from"));
+  s.bias_update_until = recipe.real(key("bias_update_until"));
   s.balance_weight = recipe.real(key("balance_loss"));
   s.bias_update_rate = recipe.real(key("bias_update_rate"));
   return s;
@@ -134,26 +163,36 @@ struct StepResult {
 };
 
 StepResult train_step(Transformer& model, Optimizer& optimizer, const StageSettings& s, const StepData& data,
-                      double lr_factor) {
+                      int64_t step, double lr_factor) {
   const ModelSize size = model_size(model.config());
   for (MoE* mixture : model.mixtures()) mixture->reset_load();
-  const LossSettings settings{.mtp_weight = model.has_mtp() ? s.mtp_weight : 0,
+  const LossSettings settings{.mtp_weight = model.has_mtp() ? mtp_weight_at(s, step) : 0,
                               .balance_weight = s.balance_weight,
+                              .z_weight = s.z_weight,
                               .count_load = true,
                               .main_tokens = data.main_targets,
                               .mtp_tokens = data.mtp_targets,
-                              .balance_share = 1 / double(s.accumulate)};
+                              .balance_share = 1 / double(data.batches.size())};
   StepResult result;
   for (const Examples& examples : data.batches) {
     const LossResult part = loss_and_gradients(model, examples, settings);
     result.loss.loss += part.loss;
     result.loss.mtp_loss += part.mtp_loss;
+    result.loss.z_loss += part.z_loss;
     result.loss.balance_loss += part.balance_loss * settings.balance_share;
     for (int32_t length : examples.lengths) result.flops += size.training_flops(length) * length;
   }
   result.norm = apply_update(model, optimizer, lr_factor, s.clip);
-  for (MoE* mixture : model.mixtures()) mixture->update_bias(s.bias_update_rate);
+  for (MoE* mixture : model.mixtures()) mixture->update_bias(bias_update_rate_at(s, step));
   return result;
+}
+
+// The stage's result is the mean of the weights; the latest ones are saved beside it, and stand in the last checkpoint
+// as the mean does in those before.
+void end_with_average(Transformer& model, Optimizer& optimizer, const Path& raw_folder) {
+  replace_folder(raw_folder, [&](const Path& beside) { save_model(beside, model, DType::kF32); });
+  optimizer.swap_average();
+  model.refresh();
 }
 
 }  // namespace
@@ -169,13 +208,15 @@ void run_stage(Transformer& model, const Dataset& data, const StageSettings& s, 
   if (step == 0) run.metrics.write(s.name, 0, {});  // when the stage began
   ProgressLine progress(s.name, s.steps, run.peak_flops, step);
   for (; step < s.steps; step++) {
-    const StepData batches = step_data(data, step, s.accumulate);
+    const StepData batches = step_data(data, batches_before(s, step), batches_at(s, step));
     const double factor = learning_rate_factor(s.schedule, step + 1);
-    const StepResult result = in_step(s.name, step, [&] { return train_step(model, optimizer, s, batches, factor); });
+    const StepResult result =
+        in_step(s.name, step, [&] { return train_step(model, optimizer, s, batches, step, factor); });
     run.metrics.write(s.name, step + 1,
                       {{"loss", result.loss.loss},
                        {"mtp_loss", result.loss.mtp_loss},
                        {"balance_loss", result.loss.balance_loss},
+                       {"z_loss", result.loss.z_loss},
                        {"max_violation", max_violation(model)},
                        {"grad_norm", result.norm},
                        {"lr_factor", factor},
@@ -183,6 +224,8 @@ void run_stage(Transformer& model, const Dataset& data, const StageSettings& s, 
                        {"flops", result.flops}});
     progress.update(
         {.step = step + 1, .loss = result.loss.loss, .tokens = double(batches.tokens), .flops = result.flops});
+    if (step + 1 == s.steps && s.optimizer.ema_decay > 0)
+      end_with_average(model, optimizer, run.run_dir / (s.name + "_raw"));
     if (step + 1 == s.steps) add_expert_load(run.run_dir, expert_load(model, s.name));
     checkpoint_if_due(run, model, optimizer, {s.name, step + 1}, s.steps);
   }

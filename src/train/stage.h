@@ -20,7 +20,11 @@ struct StageSettings {
   OptimizerOptions optimizer;
   Schedule schedule;
   double clip = 0;
-  double mtp_weight = 0, balance_weight = 0, bias_update_rate = 0;
+  double balance_weight = 0, z_weight = 0;
+  double mtp_weight = 0, mtp_weight_final = 0, mtp_switch = 1;  // the latter from this share of the steps on
+  double bias_update_rate = 0, bias_update_until = 1;           // 0 from this share of the steps on
+  int64_t batch_ramp_steps = 0;  // accumulate rises linearly over these, from batch_ramp_from of itself
+  double batch_ramp_from = 1;
 };
 StageSettings stage_settings(const Recipe& recipe, const std::string& section);
 // What every section has of these.

@@ -263,7 +263,7 @@ TEST(Gradient, Logprobs) {
   loss();
   EXPECT_EQ(values_of(logprobs)[1], 0);
   Tensor dlogits = tensor_of(backend(), DType::kF64, {5, 7}, values_of(logits));
-  backend().logprobs_backward(dlogits, dlogprobs, lse, targets);
+  backend().logprobs_backward(dlogits, dlogprobs, lse, targets, Tensor());
   check_gradient("dlogits", logits, values_of(dlogits), loss);
 }
 

@@ -38,7 +38,7 @@ TEST(ParityLogprobs, ForwardAndBackward) {
               t.backend.logprobs_forward(logprobs, lse, {}, logits, targets);
               t.result("without entropy", logprobs, {}, scale);
               Tensor dlogprobs = t.in(DType::kF32, {n});
-              t.backend.logprobs_backward(logits, dlogprobs, lse, targets);
+              t.backend.logprobs_backward(logits, dlogprobs, lse, targets, Tensor());
               // p = exp(z - lse) carries the rounding of lse.
               t.result("dlogits", logits, {size * 1e-6, 1e-6});
             },

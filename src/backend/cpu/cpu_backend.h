@@ -26,6 +26,12 @@ class CpuBackend : public HostBackend {
                               const Tensor& offsets) override;
   void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) override;
 
+  // 8-bit floating point: fp8.cpp
+  void fp8_quantize(const Tensor& q, const Tensor& scales, const Tensor& x, const Tensor& offsets,
+                    const Fp8Args& args) override;
+  void fp8_dequantize(const Tensor& y, const Tensor& q, const Tensor& scales, const Tensor& offsets,
+                      const Fp8Args& args) override;
+
   // embedding: embedding.cpp
   void embedding_forward(const Tensor& y, const Tensor& ids, const Tensor& w) override;
   void embedding_backward(const Tensor& dw, const Tensor& dy, const Tensor& ids) override;
@@ -68,11 +74,12 @@ class CpuBackend : public HostBackend {
   // losses: loss.cpp
   void logprobs_forward(const Tensor& logprobs, const Tensor& lse, const Tensor& entropy, const Tensor& logits,
                         const Tensor& targets) override;
-  void logprobs_backward(const Tensor& logits, const Tensor& dlogprobs, const Tensor& lse,
-                         const Tensor& targets) override;
+  void logprobs_backward(const Tensor& logits, const Tensor& dlogprobs, const Tensor& lse, const Tensor& targets,
+                         const Tensor& dlse) override;
 
   // optimizer: optimizer.cpp
   void adamw_step(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& g, const AdamWArgs& args) override;
+  void decay_where_aligned(const Tensor& y, const Tensor& x, double share) override;
   void axpby(const Tensor& y, double a, const Tensor& x, double b) override;
 };
 

@@ -29,6 +29,7 @@ void with_pointer(DType dtype, void* p, const Body& body) {
     case DType::kI64: return body(static_cast<int64_t*>(p));
     case DType::kI32: return body(static_cast<int32_t*>(p));
     case DType::kU8: return body(static_cast<uint8_t*>(p));
+    case DType::kF8E4M3: return body(static_cast<fp8_e4m3*>(p));
   }
 }
 
@@ -38,8 +39,8 @@ void convert(DType to, void* y_, DType from, void* x_, int64_t n) {
     using Y = std::remove_reference_t<decltype(*y)>;
     with_pointer(from, x_, [&](auto* x) {
       for (int64_t i = 0; i < n; i++) {
-        if constexpr (std::is_same_v<Y, bf16>) {
-          y[i] = bf16(float(x[i]));
+        if constexpr (std::is_same_v<Y, bf16> || std::is_same_v<Y, fp8_e4m3>) {
+          y[i] = Y(float(x[i]));
         } else {
           y[i] = Y(x[i]);
         }

@@ -20,11 +20,12 @@ void CpuBackend::logprobs_forward(const Tensor& logprobs, const Tensor& lse, con
 }
 
 void CpuBackend::logprobs_backward(const Tensor& logits, const Tensor& dlogprobs, const Tensor& lse,
-                                   const Tensor& targets) {
+                                   const Tensor& targets, const Tensor& dlse) {
   const LogprobGradTask task = {.width = logits.dim(1),
                                 .logits = data_of<float>(logits),
                                 .dlogprobs = data_of<float>(dlogprobs),
                                 .lse = data_of<float>(lse),
+                                .dlse = data_of<float>(dlse),
                                 .targets = targets.data<int32_t>(),
                                 .logits_row = logits.stride(0)};
   parallel_for(logits.dim(0), row_grain(task.width + 16, 3),

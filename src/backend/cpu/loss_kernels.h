@@ -50,7 +50,8 @@ void logprobs(const LogprobTask& t, int64_t begin, int64_t end) {
   }
 }
 
-// dlogits_v = dlogprob (1[v = target] - e^{logits_v - lse}); a row without a target gets zeros
+// dlogits_v = dlogprob (1[v = target] - p_v) + dlse p_v with p_v = e^{logits_v - lse}; a row without a target gets
+// zeros
 void logprobs_grad(const LogprobGradTask& t, int64_t begin, int64_t end) {
   for (int64_t n = begin; n < end; n++) {
     float* x = t.logits + n * t.logits_row;
@@ -59,9 +60,9 @@ void logprobs_grad(const LogprobGradTask& t, int64_t begin, int64_t end) {
       walk(t.width, [&](int64_t j, auto... count) { store(x + j, zero(), count...); });
       continue;
     }
-    const float lse = t.lse[n], g = t.dlogprobs[n];
-    const float at_target = g * (1 - exp(broadcast(x[target] - lse))[0]);
-    walk(t.width, [&](int64_t j, auto... count) { store(x + j, exp(load(x + j, count...) - lse) * -g, count...); });
+    const float lse = t.lse[n], g = t.dlogprobs[n], c = t.dlse ? t.dlse[n] - g : -g;
+    const float p = exp(broadcast(x[target] - lse))[0], at_target = g * (1 - p) + (t.dlse ? t.dlse[n] * p : 0);
+    walk(t.width, [&](int64_t j, auto... count) { store(x + j, exp(load(x + j, count...) - lse) * c, count...); });
     x[target] = at_target;
   }
 }

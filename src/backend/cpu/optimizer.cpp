@@ -20,11 +20,20 @@ void CpuBackend::adamw_step(const Tensor& p, const Tensor& m, const Tensor& v, c
       .eps = float(args.eps),
       .weight_decay = float(args.weight_decay),
       .grad_scale = float(args.grad_scale),
+      .cautious = args.cautious,
   };
   float *weights = data_of<float>(p), *first = data_of<float>(m), *second = data_of<float>(v);
   const float* gradient = data_of<float>(g);
   each_run<4>({&p, &m, &v, &g}, [&](const auto& at, int64_t n) {
     kernels().rows->adamw(weights + at[0], first + at[1], second + at[2], gradient + at[3], factors, n);
+  });
+}
+
+void CpuBackend::decay_where_aligned(const Tensor& y, const Tensor& x, double share) {
+  float* to = data_of<float>(y);
+  const float *from = data_of<float>(x), kept = float(1 - share);
+  each_run<2>({&y, &x}, [&](const auto& at, int64_t n) {
+    for (int64_t i = 0; i < n; i++) to[at[0] + i] *= from[at[1] + i] * to[at[0] + i] >= 0 ? kept : 1.0f;
   });
 }
 

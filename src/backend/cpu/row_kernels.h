@@ -78,7 +78,9 @@ void adamw(float* p, float* m, float* v, const float* g, const AdamWFactors& f, 
     const Vec step = first * f.inverse_bias1 / (square_root(second * f.inverse_bias2) + f.eps);
     store(m + j, first, count...);
     store(v + j, second, count...);
-    store(p + j, weight - (step + weight * f.weight_decay) * f.rate, count...);
+    Vec decayed = weight;
+    if (f.cautious) decayed = first * weight >= 0.0f ? weight : zero();
+    store(p + j, weight - (step + decayed * f.weight_decay) * f.rate, count...);
   });
 }
 

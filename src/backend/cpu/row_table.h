@@ -85,7 +85,7 @@ struct LogprobTask {
 struct LogprobGradTask {
   int64_t width;
   float* logits;
-  const float *dlogprobs, *lse;
+  const float *dlogprobs, *lse, *dlse;  // dlse: null for none
   const int32_t* targets;
   int64_t logits_row;
 };
@@ -101,6 +101,7 @@ struct ScoreTask {
 // p -= rate (m inverse_bias1 / (sqrt(v inverse_bias2) + eps) + weight_decay p)
 struct AdamWFactors {
   float rate, beta1, beta2, rest1, rest2, inverse_bias1, inverse_bias2, eps, weight_decay, grad_scale;
+  bool cautious;
 };
 
 template <class T>

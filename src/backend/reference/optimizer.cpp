@@ -14,9 +14,19 @@ void ReferenceBackend::adamw_step(const Tensor& p_, const Tensor& m_, const Tens
     const double gradient = args.grad_scale * g(i);
     const double first = args.beta1 * m(i) + (1 - args.beta1) * gradient;
     const double second = args.beta2 * v(i) + (1 - args.beta2) * gradient * gradient;
+    const bool decays = !args.cautious || first * p(i) >= 0;
     m(i) = first;
     v(i) = second;
-    p(i) += -args.lr * (first / bias1 / (std::sqrt(second / bias2) + args.eps) + args.weight_decay * p(i));
+    p(i) +=
+        -args.lr * (first / bias1 / (std::sqrt(second / bias2) + args.eps) + (decays ? args.weight_decay * p(i) : 0));
+  });
+}
+
+// y -= share y where x y >= 0
+void ReferenceBackend::decay_where_aligned(const Tensor& y_, const Tensor& x_, double share) {
+  View y(y_), x(x_);
+  each(y_.shape(), [&](auto& i) {
+    if (x(i) * y(i) >= 0) y(i) += -share * y(i);
   });
 }
 

@@ -27,6 +27,12 @@ class ReferenceBackend : public HostBackend {
   void embedding_forward(const Tensor& y, const Tensor& ids, const Tensor& w) override;
   void embedding_backward(const Tensor& dw, const Tensor& dy, const Tensor& ids) override;
 
+  // fp8.cpp
+  void fp8_quantize(const Tensor& q, const Tensor& scales, const Tensor& x, const Tensor& offsets,
+                    const Fp8Args& args) override;
+  void fp8_dequantize(const Tensor& y, const Tensor& q, const Tensor& scales, const Tensor& offsets,
+                      const Fp8Args& args) override;
+
   // norm.cpp
   void rms_norm_forward(const Tensor& y, const Tensor& rstd, const Tensor& x, const Tensor& w, double eps) override;
   void rms_norm_backward(const Tensor& dx, const Tensor& dw, const Tensor& dy, const Tensor& dresidual, const Tensor& x,
@@ -67,11 +73,12 @@ class ReferenceBackend : public HostBackend {
   // loss.cpp
   void logprobs_forward(const Tensor& logprobs, const Tensor& lse, const Tensor& entropy, const Tensor& logits,
                         const Tensor& targets) override;
-  void logprobs_backward(const Tensor& logits, const Tensor& dlogprobs, const Tensor& lse,
-                         const Tensor& targets) override;
+  void logprobs_backward(const Tensor& logits, const Tensor& dlogprobs, const Tensor& lse, const Tensor& targets,
+                         const Tensor& dlse) override;
 
   // optimizer.cpp
   void adamw_step(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& g, const AdamWArgs& args) override;
+  void decay_where_aligned(const Tensor& y, const Tensor& x, double share) override;
   void axpby(const Tensor& y, double a, const Tensor& x, double b) override;
 };
 

@@ -23,6 +23,7 @@ class Element {
       case DType::kI64: return double(static_cast<int64_t*>(base_)[offset_]);
       case DType::kI32: return static_cast<int32_t*>(base_)[offset_];
       case DType::kU8: return static_cast<uint8_t*>(base_)[offset_];
+      case DType::kF8E4M3: return static_cast<fp8_e4m3*>(base_)[offset_];
     }
     return 0;
   }
@@ -34,6 +35,7 @@ class Element {
       case DType::kI64: static_cast<int64_t*>(base_)[offset_] = int64_t(value); break;
       case DType::kI32: static_cast<int32_t*>(base_)[offset_] = int32_t(value); break;
       case DType::kU8: static_cast<uint8_t*>(base_)[offset_] = uint8_t(value); break;
+      case DType::kF8E4M3: static_cast<fp8_e4m3*>(base_)[offset_] = fp8_e4m3(float(value)); break;
     }
   }
   void operator=(const Element& other) const { *this = double(other); }
