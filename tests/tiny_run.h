@@ -5,22 +5,31 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <memory>
 
 #include "base/json.h"
 #include "base/threads.h"
+#include "checkpoint/manifest.h"
 #include "checkpoint/model_folder.h"
 #include "problems/problem.h"
 #include "rl/pipeline.h"
 #include "tokenizer/small_vocab.h"
+#include "train/checkpoints.h"
 
 namespace tenth::testing {
+
+// In memory where there is such a place and TMPDIR names no other: checkpoints sync every file.
+inline Path temporary_place() {
+  const bool memory = !std::getenv("TMPDIR") && ::access("/dev/shm", W_OK | X_OK) == 0;
+  return memory ? Path("/dev/shm") : std::filesystem::temp_directory_path();
+}
 
 class TempFolder {
  public:
   TempFolder() {
     static std::atomic<int> count = 0;
-    path_ = std::filesystem::temp_directory_path() / fmt::format("tenth-test-{}-{}", ::getpid(), count++);
+    path_ = temporary_place() / fmt::format("tenth-test-{}-{}", ::getpid(), count++);
     std::filesystem::remove_all(path_);
     std::filesystem::create_directories(path_);
   }
@@ -109,6 +118,19 @@ inline Path save_random_model(const Path& folder, const Recipe& recipe = tiny_re
 
 // Tells model files apart.
 inline uint32_t weights_of(const Path& model_folder) { return crc32(read_file(model_folder / "model.safetensors")); }
+
+// Every byte of what goes on from step to step: the manifest holds the SHA-256 of each file.
+inline std::string state_of(const Path& checkpoint) {
+  check_manifest(checkpoint);
+  return read_file(checkpoint / kManifest);
+}
+
+inline Checkpoint newest_checkpoint(const Path& run) {
+  const FoundCheckpoint found = find_checkpoint(run);
+  EXPECT_TRUE(found.skipped.empty());
+  EXPECT_TRUE(found.newest);
+  return found.newest.value_or(Checkpoint{});
+}
 
 // Every record of metrics.jsonl without the clock's fields.
 inline std::vector<std::string> metrics_of(const Path& run) {

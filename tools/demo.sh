@@ -8,7 +8,7 @@ if [ -f $run/summary.json ]; then
   echo "$run is there already (make demo works once; remove the folder to train again)"
 else
   resume=""
-  [ -d $run/checkpoint ] && resume="--resume"
+  [ -d $run/checkpoints ] && resume="--resume"
   $tenth train recipes/demo.toml --out $run $resume
 fi
 

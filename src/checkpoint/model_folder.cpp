@@ -2,7 +2,6 @@
 
 #include <set>
 
-#include "checkpoint/safetensors.h"
 #include "nn/arch/architecture.h"
 
 namespace tenth {
@@ -47,14 +46,13 @@ std::unique_ptr<Transformer> load_model(const Path& folder, Backend& backend, Co
   return model;
 }
 
-void save_model(const Path& folder, Transformer& model, DType stored) {
+ModelFiles model_files(Transformer& model, DType stored) {
   const ModelConfig& config = model.config();
-  write_file(folder / "config.json", config_json(config, stored).dump(2) + "\n");
   OrderedJson generation = {{"_from_model_config", false}, {"do_sample", false}};
   if (config.bos_token_id >= 0) generation["bos_token_id"] = config.bos_token_id;
   if (config.eos_token_id >= 0) generation["eos_token_id"] = config.eos_token_id;
-  write_file(folder / "generation_config.json", generation.dump(2) + "\n");
-  std::vector<TensorToWrite> tensors;
+  ModelFiles files{config_json(config, stored).dump(2) + "\n", generation.dump(2) + "\n", {}};
+  std::vector<TensorToWrite>& tensors = files.tensors;
   for (const Parameter& parameter : model.parameters()) {
     const bool narrow = stored == DType::kBF16 && parameter.role != Parameter::Role::kBuffer;
     tensors.push_back({.name = parameter.name, .tensor = parameter.value(), .dtype = narrow ? "BF16" : "F32"});
@@ -70,7 +68,17 @@ void save_model(const Path& folder, Transformer& model, DType stored) {
       tensors.push_back(copy);
     }
   }
-  write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
+  return files;
+}
+
+void write_model_files(const Path& folder, const ModelFiles& files) {
+  write_file(folder / "config.json", files.config);
+  write_file(folder / "generation_config.json", files.generation);
+  write_safetensors(folder / "model.safetensors", files.tensors, {{"format", "pt"}});
+}
+
+void save_model(const Path& folder, Transformer& model, DType stored) {
+  write_model_files(folder, model_files(model, stored));
 }
 
 }  // namespace tenth

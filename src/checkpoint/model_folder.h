@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "base/files.h"
+#include "checkpoint/safetensors.h"
 #include "nn/transformer.h"
 
 namespace tenth {
@@ -15,5 +16,13 @@ std::unique_ptr<Transformer> load_model(const Path& folder, Backend& backend, Co
 // it. stored: kF32 or kBF16 (router biases stay f32). The MTP module's copies of embedding and head are written as
 // DeepSeek's files have them.
 void save_model(const Path& folder, Transformer& model, DType stored);
+
+// The same in two halves, for who writes from copies of the tensors, later and on another thread.
+struct ModelFiles {
+  std::string config, generation;      // texts of config.json and generation_config.json
+  std::vector<TensorToWrite> tensors;  // views on the model's weights
+};
+ModelFiles model_files(Transformer& model, DType stored);
+void write_model_files(const Path& folder, const ModelFiles& files);
 
 }  // namespace tenth

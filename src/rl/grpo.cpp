@@ -7,7 +7,6 @@
 #include "eval/graded.h"
 #include "ops/logprobs.h"
 #include "rl/rollout.h"
-#include "train/progress.h"
 
 namespace tenth {
 
@@ -194,7 +193,7 @@ int64_t tokens_of(std::span<const RolloutRow> rows) {
 
 // One optimizer step per part of the rollout, each through micro-batches of bounded size.
 StepMetrics update(Transformer& model, Optimizer& optimizer, PolicyTrainer& trainer, std::span<RolloutRow> rows,
-                   const RlSettings& s, double lr_factor) {
+                   const RlSettings& s, double lr_factor, const NormWatch& norms) {
   StepMetrics metrics;
   // Rows of a group stand together; the parts take every updates-th row, so each sees all groups.
   std::vector<std::vector<RolloutRow>> parts(size_t(s.updates));
@@ -212,7 +211,7 @@ StepMetrics update(Transformer& model, Optimizer& optimizer, PolicyTrainer& trai
       trainer.accumulate(part.subspan(begin, end - begin), int64_t(part.size()), all_tokens, u == 0, metrics);
       begin = end;
     }
-    metrics.grad_norm = apply_update(model, optimizer, lr_factor, s.clip);
+    metrics.grad_norm = apply_update(model, optimizer, lr_factor, s.clip, norms);
   }
   metrics.finish();
   return metrics;
@@ -224,11 +223,7 @@ void run_grpo(Transformer& model, Transformer* reference, const Tokenizer& token
               const RlSettings& s, const RunContext& run) {
   model.set_training(true);
   Optimizer optimizer(model.parameters(), s.optimizer);
-  int64_t step = 0;
-  if (run.resume) {
-    load_optimizer(run.run_dir, optimizer);
-    step = run.resume->step;
-  }
+  StageLoop loop(run, "rl", s.steps, model, optimizer);
   Generator generator(model, {.slots = s.prompts * s.samples,
                               .cache = CacheForm::kExpanded,
                               .record_routing = s.routing_replay,
@@ -236,18 +231,22 @@ void run_grpo(Transformer& model, Transformer* reference, const Tokenizer& token
   PolicyTrainer trainer(model, reference, s);
   const std::vector<Problem> held_out = task.held_out(int(s.eval_problems));
   const ModelSize size = model_size(model.config());
-  ProgressLine progress("rl", s.steps, run.peak_flops, step);
   std::optional<double> accuracy;
-  for (; step < s.steps; step++) {
-    Rollout rollout = in_step("rl", step, [&] { return roll_out(generator, tokenizer, task, s, step); });
+  for (int64_t step = loop.first_step(); step < s.steps; step++) {
+    if (loop.skips(step)) {
+      loop.done(step + 1, std::nan(""));
+      continue;
+    }
+    Rollout rollout = loop.guard(step, {}, [&] { return roll_out(generator, tokenizer, task, s, step); });
     double flops = 0;
     for (const RolloutRow& row : rollout.rows) {
       const double length = double(row.prompt.size() + row.completion.ids.size());
       flops += size.training_flops(int64_t(length)) * length * 4 / 3;  // sampled forward, then trained
     }
     const double factor = learning_rate_factor(s.schedule, step + 1);
-    const StepMetrics m =
-        in_step("rl", step, [&] { return update(model, optimizer, trainer, rollout.rows, s, factor); });
+    const Examples batch = make_row_batch(rollout.rows).examples;
+    const StepMetrics m = loop.guard(
+        step, {&batch, 1}, [&] { return update(model, optimizer, trainer, rollout.rows, s, factor, loop.norms()); });
     NamedValues values = {{"reward", rollout.reward},
                           {"length", rollout.length},
                           {"truncated", rollout.truncated},
@@ -268,14 +267,14 @@ void run_grpo(Transformer& model, Transformer* reference, const Tokenizer& token
       values.push_back({"accuracy", *accuracy});
     }
     run.metrics.write("rl", step + 1, values);
-    progress.update({.step = step + 1,
-                     .reward = rollout.reward,
-                     .accuracy = accuracy,
-                     .tokens = double(rollout.new_tokens),
-                     .flops = flops});
-    checkpoint_if_due(run, model, optimizer, {"rl", step + 1}, s.steps);
+    loop.progress().update({.step = step + 1,
+                            .reward = rollout.reward,
+                            .accuracy = accuracy,
+                            .tokens = double(rollout.new_tokens),
+                            .flops = flops});
+    loop.done(step + 1, m.grad_norm);
   }
-  progress.finish();
+  loop.progress().finish();
 }
 
 }  // namespace tenth

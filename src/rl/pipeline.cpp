@@ -18,8 +18,6 @@
 namespace tenth {
 namespace {
 
-const std::vector<std::string> kStages = {"train", "sft", "rl"};
-
 Path start_folder(const Recipe& recipe) { return recipe.text("run.start_from"); }
 
 Tokenizer make_tokenizer(const Recipe& recipe) {
@@ -41,6 +39,20 @@ void save_folder(const Path& folder, Transformer& model, const Recipe& recipe) {
 
 constexpr const char* kRecipeFile = "recipe.toml";
 
+// Keys that a resumed run may have otherwise than the one it goes on from: they do not touch what was done.
+bool may_change(const std::string& key) {
+  return key.starts_with("checkpoint.") || key.ends_with(".skip_steps") || key.ends_with(".spike_factor") ||
+         key == "run.threads";
+}
+
+// The first key whose values differ and may not; empty if there is none.
+std::string changed_key(const Recipe& recipe, const Path& earlier_file) {
+  const auto now = recipe.settings(), before = Recipe::load(earlier_file).settings();
+  for (const auto& setting : now)
+    if (!may_change(setting.first) && !std::count(before.begin(), before.end(), setting)) return setting.first;
+  return now.size() == before.size() ? "" : "task";
+}
+
 // Whether this run may go on, or begin, in the folder; nothing in it is touched yet.
 void check_folder(const Recipe& recipe, const PipelineOptions& options) {
   namespace fs = std::filesystem;
@@ -58,9 +70,10 @@ void check_folder(const Recipe& recipe, const PipelineOptions& options) {
     return;
   }
   require(run, ErrorKind::kInput, "{}: nothing to resume; start without --resume", dir.string());
-  require(read_file(dir / kRecipeFile) == recipe.to_toml(), ErrorKind::kInput,
-          "{}: the recipe differs from the one this run began with; resume with the same recipe and --set options",
-          (dir / kRecipeFile).string());
+  const std::string changed = changed_key(recipe, dir / kRecipeFile);
+  require(changed.empty(), ErrorKind::kInput,
+          "{}: the recipe differs from the one this run began with ({}); resume with the same recipe and --set options",
+          (dir / kRecipeFile).string(), changed);
   require(!fs::exists(dir / "summary.json"), ErrorKind::kInput, "{}: this run is finished; its model is {}",
           dir.string(), (dir / "model").string());
 }
@@ -68,24 +81,34 @@ void check_folder(const Recipe& recipe, const PipelineOptions& options) {
 // Makes the folder, without what an earlier run left there; a resumed run loses only what a kill left half written.
 void prepare_folder(const Recipe& recipe, const Path& dir, bool resume) {
   namespace fs = std::filesystem;
-  const std::vector<std::string> results = {"checkpoint",    "model_sft",        "model",
+  const std::vector<std::string> results = {"checkpoints",   "model_sft",        "model",
                                             "metrics.jsonl", "expert_load.json", "report.md",
-                                            "summary.json",  "train_raw",        "sft_raw"};
+                                            "summary.json",  "heartbeat.json",   "train_raw",
+                                            "sft_raw"};
   try {
     fs::create_directories(dir);
     std::vector<Path> old;
     for (const auto& entry : fs::directory_iterator(dir)) {
       const std::string name = entry.path().filename().string();
-      const bool half = name.find(".partial-") != name.npos;
       const bool result = std::count(results.begin(), results.end(), name) || name.ends_with(".svg") ||
-                          name.starts_with("events.out.tfevents");
-      if (half || (result && !resume)) old.push_back(entry.path());
+                          name.starts_with("events.out.tfevents") || name.starts_with("bad_batch_");
+      if (is_leftover(entry.path()) || (result && !resume)) old.push_back(entry.path());
     }
     for (const Path& path : old) fs::remove_all(path);
   } catch (const fs::filesystem_error& e) {
     fail(ErrorKind::kIo, "{}: cannot prepare the folder: {}", e.path1().string(), e.code().message());
   }
-  if (!resume) write_file(dir / kRecipeFile, recipe.to_toml());
+  remove_leftovers(dir);
+  write_file(dir / kRecipeFile, recipe.to_toml());
+}
+
+// The checkpoint to go on from.
+std::optional<Checkpoint> checkpoint_to_resume(const PipelineOptions& options) {
+  if (!options.resume) return std::nullopt;
+  FoundCheckpoint found = find_checkpoint(options.run_dir);
+  for (const std::string& line : found.skipped) std::fprintf(stderr, "skipped: %s\n", printable(line).c_str());
+  if (found.newest && !found.skipped.empty()) std::fprintf(stderr, "going on from %s\n", found.newest->folder.c_str());
+  return std::move(found.newest);
 }
 
 class Pipeline {
@@ -97,16 +120,16 @@ class Pipeline {
         seed_((check_folder(recipe, options), uint64_t(recipe.integer("run.seed")))),
         task_(make_task(recipe.text("task.name"), recipe.task_numbers(), recipe.text("task.file"))),
         tokenizer_(make_tokenizer(recipe)),
-        resume_(options.resume ? checkpoint_progress(options.run_dir) : std::nullopt),
+        resume_((check_steps(), checkpoint_to_resume(options))),
         held_out_(task_->held_out(int(recipe.integer("run.eval_problems")))),
         model_(make_model()),
         metrics_((check_prompts(), prepare_folder(recipe, options.run_dir, resume_.has_value()), options.run_dir)),
         peak_(1e9 * measured_peak_gflops(compute_type().dtype)) {
     if (!resume_) return;
-    require(std::count(kStages.begin(), kStages.end(), resume_->stage) == 1, ErrorKind::kInput,
-            "{}: state.json: stage: expected train, sft or rl, got {}", checkpoint_folder(options.run_dir).string(),
-            printable(resume_->stage));
-    metrics_.rewind(resume_->stage, resume_->step);
+    const Progress& at = resume_->progress;
+    require(!options.stop_at || at < *options.stop_at, ErrorKind::kInput,
+            "--stop-at: expected a step behind {} step {}, where this run is", at.stage, at.step);
+    metrics_.rewind(at.stage, at.step);
   }
 
   RunSummary run() {
@@ -133,7 +156,7 @@ class Pipeline {
 
   std::unique_ptr<Transformer> make_model() const {
     Backend& backend = get_backend("cpu");
-    if (resume_) return load_model(checkpoint_folder(options_.run_dir), backend, compute_type());
+    if (resume_) return load_model(resume_->folder, backend, compute_type());
     if (const Path from = start_folder(recipe_); !from.empty()) {
       auto model = load_model(from, backend, compute_type());
       check_vocabulary(tokenizer_, model->config(), from);
@@ -142,6 +165,20 @@ class Pipeline {
     auto model = std::make_unique<Transformer>(model_config(recipe_, tokenizer_), backend, compute_type());
     initialize(*model, seed_, recipe_.real("model.embedding_init"));
     return model;
+  }
+
+  SkippedSteps skipped_steps(const std::string& stage) const {
+    const std::string key = stage + ".skip_steps";
+    return SkippedSteps(recipe_.text(key), recipe_.where(key) + ": " + key);
+  }
+
+  void check_steps() const {
+    for (const std::string& stage : stage_names()) skipped_steps(stage);
+    if (!options_.stop_at) return;
+    const auto& [stage, step] = *options_.stop_at;
+    const int64_t steps = recipe_.integer(stage + ".steps");
+    require(step >= 1 && step <= steps, ErrorKind::kInput, "--stop-at: expected 1 to {}, the steps of {}, got {}",
+            steps, stage, step);
   }
 
   void check_prompts() const {
@@ -177,14 +214,23 @@ class Pipeline {
   // Whether an earlier part of this run has finished the stage.
   bool done(const std::string& stage) const {
     if (!resume_) return false;
-    if (stage == resume_->stage) return resume_->step >= recipe_.integer(stage + ".steps");
-    const auto place = [](const std::string& name) { return std::find(kStages.begin(), kStages.end(), name); };
-    return place(stage) < place(resume_->stage);
+    const Progress& at = resume_->progress;
+    return stage == at.stage ? at.step >= recipe_.integer(stage + ".steps") : Progress{stage, 0} < at;
+  }
+
+  CheckpointPolicy checkpoint_policy() const {
+    return {.every = recipe_.integer("checkpoint.every"),
+            .keep = recipe_.integer("checkpoint.keep"),
+            .keep_every = recipe_.integer("checkpoint.keep_every")};
   }
 
   RunContext context(const std::string& stage) {
-    RunContext run{options_.run_dir, metrics_, peak_, recipe_.integer("checkpoint.every"), {}};
-    if (resume_ && resume_->stage == stage) run.resume = resume_;
+    RunContext run{
+        .run_dir = options_.run_dir, .metrics = metrics_, .peak_flops = peak_, .checkpoint = checkpoint_policy()};
+    if (resume_ && resume_->progress.stage == stage) run.resume = resume_;
+    if (options_.stop_at && options_.stop_at->stage == stage) run.stop_at = options_.stop_at->step;
+    run.skip = skipped_steps(stage);
+    run.spike_factor = recipe_.real(stage + ".spike_factor");
     return run;
   }
 
@@ -233,7 +279,7 @@ class Pipeline {
   // The model before reinforcement is read back from its folder, to the same bits: so it is there in a resumed run.
   void reinforce() {
     model_->set_training(false);
-    const bool begun = resume_ && resume_->stage == "rl";
+    const bool begun = resume_ && resume_->progress.stage == "rl";
     if (!begun) save_folder(folder("model_sft"), *model_, recipe_);
     auto start = load_model(folder("model_sft"), model_->backend(), compute_type());
     const std::vector<GradedResult> at_start = evaluate_both(*start);
@@ -262,7 +308,8 @@ class Pipeline {
                         {dir + "/metrics.jsonl", "every step; TensorBoard events beside it"}};
     summary_.next_command = fmt::format("build/tenth chat --model {}/model", dir);
     write_report(options_.run_dir, summary_, metrics_);
-    std::filesystem::remove_all(checkpoint_folder(options_.run_dir));  // the model folders hold the result
+    remove_checkpoints(options_.run_dir, checkpoint_policy());  // the model folders hold the result
+    std::filesystem::remove(Heartbeat::file(options_.run_dir));
   }
 
   const Recipe& recipe_;
@@ -270,7 +317,7 @@ class Pipeline {
   uint64_t seed_;
   std::unique_ptr<Task> task_;
   Tokenizer tokenizer_;
-  std::optional<Progress> resume_;
+  std::optional<Checkpoint> resume_;
   std::vector<Problem> held_out_;
   std::unique_ptr<Transformer> model_;
   MetricsWriter metrics_;

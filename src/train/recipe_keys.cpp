@@ -26,6 +26,10 @@ RecipeKey text(std::string name, std::string fallback, std::string meaning) {
   return choice(std::move(name), std::move(fallback), {}, std::move(meaning));
 }
 
+RecipeKey skip_steps(const std::string& stage) {
+  return text(stage + ".skip_steps", "", "steps to leave out, counted from 1: \"57,120-130\"; may change on --resume");
+}
+
 const std::vector<std::string> kSchedules = {"constant", "linear", "cosine", "wsd"};
 const std::vector<std::string> kOptimizers = {"muon", "adamw"};
 constexpr int64_t kMostSteps = 100'000'000;
@@ -53,6 +57,8 @@ std::vector<RecipeKey> supervised_keys(const std::string& stage, const std::stri
       real(stage + ".balance_loss", 1e-4, "", 0, 100, "weight of the sequence-wise balance loss"),
       real(stage + ".bias_update_rate", 1e-3, "", 0, 1, "step of the router biases against overload"),
       real(stage + ".bias_update_until", 1, "", 0, 1, "share of the steps after which router biases rest; V3: 0.966"),
+      real(stage + ".spike_factor", 300, "", 0, 1e9, "stop at a gradient norm of so many times its median; 0: never"),
+      skip_steps(stage),
       choice(optim + ".optimizer", "muon", kOptimizers, "for matrices; embedding, head, norms and gates take AdamW"),
       real(optim + ".lr", 0.02, "", 0, 10, "peak learning rate of the matrices"),
       real(optim + ".adam_lr", 8e-3, "", 0, 10, "peak learning rate of what AdamW moves beside Muon"),
@@ -130,10 +136,14 @@ std::vector<RecipeKey> own_keys() {
       flag("rl.normalize_std", true, "advantages divided by the group's standard deviation"),
       flag("rl.dynamic_sampling", false, "draw further problems in place of groups whose rewards are all equal"),
       flag("rl.routing_replay", true, "the trainer takes the experts that the sampler chose"),
+      real("rl.spike_factor", 0, "", 0, 1e9, "stop at a gradient norm of so many times its median; 0: never"),
+      skip_steps("rl"),
       integer("rl.eval_every", 10, "steps", 0, kMostSteps, "steps between held-out evaluations; 0: only at the end"),
 
       integer("checkpoint.every", 0, "steps", 0, kMostSteps,
               "steps between states to resume from; 0: at the end of a stage"),
+      integer("checkpoint.keep", 2, "states", 1, 1000000, "the last so many stay while the run goes on"),
+      integer("checkpoint.keep_every", 0, "steps", 0, kMostSteps, "states at multiples of this stay for good; 0: none"),
   };
   // clang-format on
 }

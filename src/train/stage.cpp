@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/interrupt.h"
 #include "checkpoint/model_folder.h"
-#include "train/progress.h"
 #include "train/step_plan.h"
 
 namespace tenth {
@@ -103,24 +101,13 @@ StageSettings stage_settings(const Recipe& recipe, const std::string& section) {
   return s;
 }
 
-double apply_update(Transformer& model, Optimizer& optimizer, double lr_factor, double clip) {
+double apply_update(Transformer& model, Optimizer& optimizer, double lr_factor, double clip, const NormWatch& watch) {
   const double norm = global_norm(model.parameters());
-  require(std::isfinite(norm), ErrorKind::kNumeric, "the gradient's norm is {}: expected a finite number", norm);
+  watch.check(norm);
   optimizer.step(lr_factor, clip > 0 ? clip_factor(norm, clip) : 1);
   model.refresh();
   model.zero_gradients();
   return norm;
-}
-
-void checkpoint_if_due(const RunContext& run, Transformer& model, const Optimizer& optimizer, const Progress& progress,
-                       int64_t steps) {
-  const bool stop = interrupted();
-  const bool due = run.checkpoint_every > 0 && progress.step % run.checkpoint_every == 0;
-  if (!stop && !due && progress.step < steps) return;
-  save_checkpoint(run.run_dir, model, optimizer, progress);
-  require(!stop, ErrorKind::kIo,
-          "interrupted after {} step {}; all of it is saved: the same command with --resume goes on", progress.stage,
-          progress.step);
 }
 
 double max_violation(const Transformer& model) {
@@ -158,12 +145,12 @@ ExpertLoad expert_load(const Transformer& model, const std::string& stage) {
 }
 
 struct StepResult {
-  LossResult loss;
+  LossResult loss = {};
   double norm = 0, flops = 0;
 };
 
 StepResult train_step(Transformer& model, Optimizer& optimizer, const StageSettings& s, const StepData& data,
-                      int64_t step, double lr_factor) {
+                      int64_t step, double lr_factor, const NormWatch& norms) {
   const ModelSize size = model_size(model.config());
   for (MoE* mixture : model.mixtures()) mixture->reset_load();
   const LossSettings settings{.mtp_weight = model.has_mtp() ? mtp_weight_at(s, step) : 0,
@@ -182,7 +169,7 @@ StepResult train_step(Transformer& model, Optimizer& optimizer, const StageSetti
     result.loss.balance_loss += part.balance_loss * settings.balance_share;
     for (int32_t length : examples.lengths) result.flops += size.training_flops(length) * length;
   }
-  result.norm = apply_update(model, optimizer, lr_factor, s.clip);
+  result.norm = apply_update(model, optimizer, lr_factor, s.clip, norms);
   for (MoE* mixture : model.mixtures()) mixture->update_bias(bias_update_rate_at(s, step));
   return result;
 }
@@ -200,36 +187,34 @@ void end_with_average(Transformer& model, Optimizer& optimizer, const Path& raw_
 void run_stage(Transformer& model, const Dataset& data, const StageSettings& s, const RunContext& run) {
   model.set_training(true);
   Optimizer optimizer(model.parameters(), s.optimizer);
-  int64_t step = 0;
-  if (run.resume) {
-    load_optimizer(run.run_dir, optimizer);
-    step = run.resume->step;
-  }
-  if (step == 0) run.metrics.write(s.name, 0, {});  // when the stage began
-  ProgressLine progress(s.name, s.steps, run.peak_flops, step);
-  for (; step < s.steps; step++) {
-    const StepData batches = step_data(data, batches_before(s, step), batches_at(s, step));
-    const double factor = learning_rate_factor(s.schedule, step + 1);
-    const StepResult result =
-        in_step(s.name, step, [&] { return train_step(model, optimizer, s, batches, step, factor); });
-    run.metrics.write(s.name, step + 1,
-                      {{"loss", result.loss.loss},
-                       {"mtp_loss", result.loss.mtp_loss},
-                       {"balance_loss", result.loss.balance_loss},
-                       {"z_loss", result.loss.z_loss},
-                       {"max_violation", max_violation(model)},
-                       {"grad_norm", result.norm},
-                       {"lr_factor", factor},
-                       {"tokens", double(batches.tokens)},
-                       {"flops", result.flops}});
-    progress.update(
-        {.step = step + 1, .loss = result.loss.loss, .tokens = double(batches.tokens), .flops = result.flops});
+  StageLoop loop(run, s.name, s.steps, model, optimizer);
+  if (loop.first_step() == 0) run.metrics.write(s.name, 0, {});  // when the stage began
+  for (int64_t step = loop.first_step(); step < s.steps; step++) {
+    StepResult result{.norm = std::nan("")};
+    if (!loop.skips(step)) {
+      const StepData batches = step_data(data, batches_before(s, step), batches_at(s, step));
+      const double factor = learning_rate_factor(s.schedule, step + 1);
+      result = loop.guard(step, batches.batches,
+                          [&] { return train_step(model, optimizer, s, batches, step, factor, loop.norms()); });
+      run.metrics.write(s.name, step + 1,
+                        {{"loss", result.loss.loss},
+                         {"mtp_loss", result.loss.mtp_loss},
+                         {"balance_loss", result.loss.balance_loss},
+                         {"z_loss", result.loss.z_loss},
+                         {"max_violation", max_violation(model)},
+                         {"grad_norm", result.norm},
+                         {"lr_factor", factor},
+                         {"tokens", double(batches.tokens)},
+                         {"flops", result.flops}});
+      loop.progress().update(
+          {.step = step + 1, .loss = result.loss.loss, .tokens = double(batches.tokens), .flops = result.flops});
+    }
     if (step + 1 == s.steps && s.optimizer.ema_decay > 0)
       end_with_average(model, optimizer, run.run_dir / (s.name + "_raw"));
     if (step + 1 == s.steps) add_expert_load(run.run_dir, expert_load(model, s.name));
-    checkpoint_if_due(run, model, optimizer, {s.name, step + 1}, s.steps);
+    loop.done(step + 1, result.norm);
   }
-  progress.finish();
+  loop.progress().finish();
 }
 
 StageSummary stage_summary(const MetricsWriter& metrics, const std::string& stage, double peak_flops) {

@@ -1,5 +1,4 @@
-// One supervised stage (pretraining or SFT): batches, loss, gradients, clipping, update, metrics, progress,
-// checkpoints.
+// One supervised stage (pretraining or SFT): batches, loss, gradients, clipping, update, metrics.
 #pragma once
 #include <functional>
 #include <string>
@@ -10,7 +9,7 @@
 #include "train/metrics.h"
 #include "train/recipe.h"
 #include "train/report.h"
-#include "train/trainer_state.h"
+#include "train/stage_loop.h"
 
 namespace tenth {
 
@@ -31,35 +30,10 @@ StageSettings stage_settings(const Recipe& recipe, const std::string& section);
 OptimizerOptions optimizer_options(const Recipe& recipe, const std::string& section);
 Schedule::Kind schedule_kind(const std::string& name);
 
-// What a stage needs of the run around it.
-struct RunContext {
-  Path run_dir;
-  MetricsWriter& metrics;
-  double peak_flops = 0;  // of this machine, a second
-  int64_t checkpoint_every = 0;
-  std::optional<Progress> resume;  // set only for the stage that was cut
-};
-
 // Clips and applies the gradients: the one update of every stage. Throws kNumeric before any weight is touched where
-// they are not finite. Returns their norm.
-double apply_update(Transformer& model, Optimizer& optimizer, double lr_factor, double clip);
-
-// Saves at the end of a stage of `steps` steps, and where the recipe's interval or an interrupt asks for it; throws kIo
-// "interrupted …" in the latter case.
-void checkpoint_if_due(const RunContext& run, Transformer& model, const Optimizer& optimizer, const Progress& progress,
-                       int64_t steps);
-
-// Numbers that are not finite stop a run; the error says in which step. step: those that are done.
-template <class Work>
-auto in_step(const std::string& stage, int64_t step, const Work& work) {
-  try {
-    return work();
-  } catch (const Error& e) {
-    if (e.kind() != ErrorKind::kNumeric) throw;
-    fail(ErrorKind::kNumeric, "{} step {}: {}; no weight was changed by it; try a lower {}.lr", stage, step + 1,
-         e.what(), stage);
-  }
-}
+// they are not finite, or far outside what the watch has seen. Returns their norm.
+double apply_update(Transformer& model, Optimizer& optimizer, double lr_factor, double clip,
+                    const NormWatch& watch = {});
 
 // The largest expert load over the even share, minus 1; 0 without mixtures. Resets nothing.
 double max_violation(const Transformer& model);

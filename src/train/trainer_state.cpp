@@ -1,7 +1,11 @@
 #include "train/trainer_state.h"
 
+#include <algorithm>
+#include <map>
+
 #include "base/json.h"
-#include "checkpoint/model_folder.h"
+#include "base/text.h"
+#include "checkpoint/manifest.h"
 #include "checkpoint/safetensors.h"
 
 namespace tenth {
@@ -9,7 +13,8 @@ namespace {
 
 constexpr const char* kExpertLoads = "expert_load.json";
 
-Path state_folder(const Path& run_dir) { return checkpoint_folder(run_dir) / "trainer_state"; }
+Path state_file(const Path& folder) { return folder / "trainer_state" / "state.json"; }
+Path optimizer_file(const Path& folder) { return folder / "trainer_state" / "optimizer.safetensors"; }
 
 int64_t whole(const Json& json, const char* key, const Path& file) {
   require(json.is_object() && json.contains(key) && json[key].is_number_unsigned() && json[key] <= int64_t(1) << 53,
@@ -17,41 +22,78 @@ int64_t whole(const Json& json, const char* key, const Path& file) {
   return json[key].get<int64_t>();
 }
 
-}  // namespace
-
-Path checkpoint_folder(const Path& run_dir) { return run_dir / "checkpoint"; }
-
-void save_checkpoint(const Path& run_dir, Transformer& model, const Optimizer& optimizer, const Progress& progress) {
-  replace_folder(checkpoint_folder(run_dir), [&](const Path& folder) {
-    save_model(folder, model, DType::kF32);
-    const Path state = folder / "trainer_state";
-    std::filesystem::create_directory(state);
-    std::vector<TensorToWrite> tensors;
-    for (const NamedTensor& part : optimizer.state()) tensors.push_back({.name = part.name, .tensor = part.tensor});
-    write_safetensors(state / "optimizer.safetensors", tensors);
-    const OrderedJson json = {
-        {"stage", progress.stage}, {"step", progress.step}, {"optimizer_steps", optimizer.steps()}};
-    write_file(state / "state.json", json.dump(2) + "\n");
-  });
+std::ptrdiff_t place(const std::string& stage) {
+  return std::find(stage_names().begin(), stage_names().end(), stage) - stage_names().begin();
 }
 
-std::optional<Progress> checkpoint_progress(const Path& run_dir) {
-  const Path file = state_folder(run_dir) / "state.json";
-  if (!std::filesystem::exists(file)) return std::nullopt;
+// Replaces views on live tensors by copies, one for tensors that stand there twice.
+void detach(std::vector<TensorToWrite>& tensors) {
+  std::map<std::pair<const void*, int64_t>, Tensor> copies;
+  for (TensorToWrite& each : tensors) {
+    Tensor& copy = copies[{each.tensor.raw(), each.tensor.count()}];
+    if (!copy) {
+      copy = Tensor::make(each.tensor.device(), each.tensor.dtype(), each.tensor.shape());
+      backend_of(copy).copy(copy, each.tensor);
+    }
+    each.tensor = copy;
+  }
+}
+
+size_t bytes_of(const std::vector<TensorToWrite>& tensors) {
+  size_t bytes = 0;
+  for (const TensorToWrite& each : tensors) bytes += each.tensor.bytes() + 512;  // its lines in header and manifest
+  return bytes;
+}
+
+}  // namespace
+
+const std::vector<std::string>& stage_names() {
+  static const std::vector<std::string> names = {"train", "sft", "rl"};
+  return names;
+}
+
+bool operator<(const Progress& a, const Progress& b) {
+  return a.stage != b.stage ? place(a.stage) < place(b.stage) : a.step < b.step;
+}
+
+size_t TrainerState::bytes() const { return bytes_of(model.tensors) + bytes_of(optimizer) + 65536; }
+
+TrainerState copy_state(Transformer& model, const Optimizer& optimizer, const Progress& progress) {
+  TrainerState state{model_files(model, DType::kF32), {}, optimizer.steps(), progress};
+  for (const NamedTensor& part : optimizer.state())
+    state.optimizer.push_back({.name = part.name, .tensor = part.tensor});
+  detach(state.model.tensors);
+  detach(state.optimizer);
+  return state;
+}
+
+void write_state(const Path& folder, const TrainerState& state) {
+  write_model_files(folder, state.model);
+  make_folder(optimizer_file(folder).parent_path());
+  write_safetensors(optimizer_file(folder), state.optimizer);
+  const OrderedJson json = {
+      {"stage", state.progress.stage}, {"step", state.progress.step}, {"optimizer_steps", state.optimizer_steps}};
+  write_file(state_file(folder), json.dump(2) + "\n");
+  write_manifest(folder);
+}
+
+Progress read_progress(const Path& folder) {
+  const Path file = state_file(folder);
   const Json json = read_json(file);
   Progress progress;
   progress.step = whole(json, "step", file);
   require(json.contains("stage") && json["stage"].is_string(), ErrorKind::kInput, "{}: field stage: expected a string",
           file.string());
   progress.stage = json["stage"].get<std::string>();
+  require(place(progress.stage) < std::ssize(stage_names()), ErrorKind::kInput,
+          "{}: field stage: expected train, sft or rl, got {}", file.string(), printable(progress.stage));
   return progress;
 }
 
-void load_optimizer(const Path& run_dir, Optimizer& optimizer) {
-  const SafetensorsFile file(state_folder(run_dir) / "optimizer.safetensors");
+void load_optimizer(const Path& folder, Optimizer& optimizer) {
+  const SafetensorsFile file(optimizer_file(folder));
   for (const NamedTensor& part : optimizer.state()) file.load_into(part.name, part.tensor);
-  const Path state = state_folder(run_dir) / "state.json";
-  optimizer.set_steps(whole(read_json(state), "optimizer_steps", state));
+  optimizer.set_steps(whole(read_json(state_file(folder)), "optimizer_steps", state_file(folder)));
 }
 
 std::vector<ExpertLoad> read_expert_loads(const Path& run_dir) {

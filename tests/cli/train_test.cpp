@@ -20,6 +20,10 @@ class Train : public ::testing::Test {
     std::ifstream in(run / "metrics.jsonl");
     return size_t(std::count(std::istreambuf_iterator<char>(in), {}, '\n'));
   }
+  static void expect_no_leftovers(const Path& run) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(run))
+      EXPECT_FALSE(is_leftover(entry.path())) << entry.path();
+  }
   // Starts it and sends the signal once so many records stand there.
   static Result run_and_send(int signal, size_t after, const std::vector<std::string>& arguments, const Path& run) {
     Process process(arguments);
@@ -94,16 +98,16 @@ TEST_F(Train, FullDisk) {
   EXPECT_EQ(full.signal, 0);
   EXPECT_EQ(full.code, 1);
   EXPECT_NE(full.err.find("model.safetensors: cannot write: File too large"), std::string::npos) << full.err;
-  EXPECT_FALSE(std::filesystem::exists(run / "checkpoint"));
-  for (const auto& entry : std::filesystem::directory_iterator(run))
-    EXPECT_EQ(entry.path().string().find(".partial-"), std::string::npos) << entry.path();
+  EXPECT_TRUE(list_checkpoints(run).empty());
+  expect_no_leftovers(run);
   // Later, an older state is there, and stays.
   const Result stopped = run_and_send(SIGINT, 34, command(run, {"--resume"}), run);
   EXPECT_EQ(stopped.code, 1);
-  const uint32_t state = weights_of(run / "checkpoint");
+  const Path saved = newest_checkpoint(run).folder;
+  const std::string state = state_of(saved);
   const Result again = tenth(command(run, {"--resume"}), {.file_limit = 100'000});
   EXPECT_EQ(again.code, 1);
-  EXPECT_EQ(weights_of(run / "checkpoint"), state);
+  EXPECT_EQ(state_of(saved), state);
   expect_success(tenth(command(run, {"--resume"})));
   EXPECT_EQ(weights_of(run / "model"), weights_of(whole / "model"));
   EXPECT_EQ(metrics_of(run), metrics_of(whole));
@@ -137,9 +141,24 @@ TEST_F(Train, InterruptedAndKilledAnywhere) {
     if (!std::filesystem::exists(run / "summary.json")) expect_success(tenth(command(run, resume)));
     EXPECT_EQ(weights_of(run / "model"), weights_of(whole / "model"));
     EXPECT_EQ(metrics_of(run), metrics_of(whole));
-    for (const auto& entry : std::filesystem::directory_iterator(run))
-      EXPECT_EQ(entry.path().string().find(".partial-"), std::string::npos) << entry.path();
+    expect_no_leftovers(run);
   }
+}
+
+TEST_F(Train, StopsWhereItIsTold) {
+  const Path run = folder_ / "run", whole = folder_ / "whole";
+  const std::string said = expect_success(tenth(command(run, {"--stop-at", "7"})));
+  EXPECT_NE(said.find("stopped after train step 7; all of it is saved"), std::string::npos) << said;
+  EXPECT_EQ(newest_checkpoint(run).progress.step, 7);
+  EXPECT_EQ(read_json(run / "heartbeat.json")["stage"], "train");
+  expect_success(tenth(command(run, {"--resume", "--stop-at", "rl:2"})));
+  EXPECT_EQ(newest_checkpoint(run).progress.stage, "rl");
+  expect_success(tenth(command(run, {"--resume"})));
+  EXPECT_FALSE(std::filesystem::exists(run / "heartbeat.json"));
+  expect_success(tenth(command(whole)));
+  EXPECT_EQ(weights_of(run / "model"), weights_of(whole / "model"));
+  for (const char* stop : {"many", "1.5", "eval:3", "rl:", "train:0", "31", "-1"})
+    expect_refused(tenth(command(folder_ / "none", {fmt::format("--stop-at={}", stop)})), "--stop-at");
 }
 
 TEST_F(Train, OutputThatGoesNowhereIsAnError) {

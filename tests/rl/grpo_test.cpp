@@ -233,8 +233,8 @@ TEST(Grpo, StoppedAndResumedAtEachStepGivesTheSameBits) {
     EXPECT_TRUE(message.starts_with(fmt::format("interrupted after rl step {}", stop + 1))) << message;
     watch_interrupts();
     run.task.draws_until_signal_ = -1;
-    run.context.resume = checkpoint_progress(run.folder.path());
-    run.model = load_model(checkpoint_folder(run.folder.path()), get_backend("cpu"), DType::kF32);
+    run.context.resume = newest_checkpoint(run.folder.path());
+    run.model = load_model(run.context.resume->folder, get_backend("cpu"), DType::kF32);
     run.run(reference.get());
     EXPECT_EQ(run.weights(), expected);
     EXPECT_EQ(metrics_of(run.folder.path()), metrics_of(whole.folder.path()));

@@ -46,7 +46,7 @@ TEST(Pipeline, LeavesWhatItPromises) {
                            "model/tokenizer_config.json", "model/generation_config.json", "model_sft/model.safetensors",
                            "metrics.jsonl", "recipe.toml", "report.md", "summary.json"})
     EXPECT_TRUE(std::filesystem::exists(folder / "run" / name)) << name;
-  EXPECT_FALSE(std::filesystem::exists(checkpoint_folder(folder / "run")));
+  EXPECT_FALSE(std::filesystem::exists(folder / "run" / "checkpoints"));
   ASSERT_EQ(summary.stages.size(), 3u);
   EXPECT_EQ(summary.stages[0].steps, 30);
   EXPECT_GE(summary.stages[0].tokens, 30 * 384);
@@ -94,7 +94,7 @@ class Resume : public ::testing::Test {
     EXPECT_EQ(weights_of(run / "model_sft"), weights_of(folder_ / "whole" / "model_sft"));
     EXPECT_EQ(metrics_of(run), metrics_of(folder_ / "whole"));
     EXPECT_EQ(read_file(run / "expert_load.json"), read_file(folder_ / "whole" / "expert_load.json"));
-    EXPECT_FALSE(std::filesystem::exists(checkpoint_folder(run)));
+    EXPECT_FALSE(std::filesystem::exists(run / "checkpoints"));
     const Json json = read_json(run / "summary.json");
     EXPECT_EQ(json["evaluations"], summary_["evaluations"]);
     for (const char* name : {"train", "sft", "rl"}) {
@@ -137,23 +137,23 @@ TEST_F(Resume, AgainAndAgain) {
 
 // A kill leaves records behind the last state, half a line, half a folder.
 TEST_F(Resume, AfterAKill) {
-  const Path run = folder_ / "run", kept = folder_ / "kept";
+  const Path run = folder_ / "run";
   ASSERT_TRUE(run_and_interrupt(run, options_, 33, false));
-  std::filesystem::copy(checkpoint_folder(run), kept, std::filesystem::copy_options::recursive);
   std::ofstream(run / "metrics.jsonl", std::ios::app)
-      << R"({"step":99,"stage":")" << checkpoint_progress(run)->stage << R"(","wall":1,"time":1,"loss":5})"
+      << R"({"step":99,"stage":")" << newest_checkpoint(run).progress.stage << R"(","wall":1,"time":1,"loss":5})"
       << "\n"
       << R"({"step":99,"sta)";
-  std::filesystem::create_directories(run / "checkpoint.partial-77" / "trainer_state");
+  const Path half = run / "checkpoints" / "step-train-00000004.partial-77";
+  std::filesystem::create_directories(half / "trainer_state");
   const RunSummary resumed = run_tiny(run, options_, true);
   expect_same(run, resumed);
-  EXPECT_FALSE(std::filesystem::exists(run / "checkpoint.partial-77"));
+  EXPECT_FALSE(std::filesystem::exists(half));
 }
 
 TEST_F(Resume, BeforeTheFirstStateBeginsAnew) {
   const Path run = folder_ / "run";
   ASSERT_TRUE(run_and_interrupt(run, options_, 3, false));
-  std::filesystem::remove_all(checkpoint_folder(run));
+  std::filesystem::remove_all(run / "checkpoints");
   expect_same(run, run_tiny(run, options_, true));
 }
 
@@ -162,15 +162,10 @@ TEST_F(Resume, OfWhatCannotBeIsRefused) {
   EXPECT_NE(error_of([&] { run_tiny(whole, options_, true); }).find("this run is finished"), std::string::npos);
   EXPECT_NE(error_of([&] { run_tiny(folder_ / "none", options_, true); }).find("nothing to resume"), std::string::npos);
   ASSERT_TRUE(run_and_interrupt(run, options_, 33, false));
-  const uint32_t before = weights_of(checkpoint_folder(run));
+  const Path saved = newest_checkpoint(run).folder;
+  const std::string before = state_of(saved);
   EXPECT_NE(error_of([&] { run_tiny(run, {"rl.kl=0.02"}, true); }).find("the recipe differs"), std::string::npos);
-  const Path state = checkpoint_folder(run) / "trainer_state" / "state.json";
-  const std::string good = read_file(state);
-  write_file(state, R"({"stage": "serve", "step": 1, "optimizer_steps": 1})");
-  EXPECT_NE(error_of([&] { run_tiny(run, options_, true); }).find("expected train, sft or rl, got serve"),
-            std::string::npos);
-  write_file(state, good);
-  EXPECT_EQ(weights_of(checkpoint_folder(run)), before);
+  EXPECT_EQ(state_of(saved), before);
   expect_same(run, run_tiny(run, options_, true));
 }
 

@@ -193,12 +193,11 @@ TEST(Stage, StoppedAndResumedAtEachStepGivesTheSameBits) {
                                      "--resume goes on",
                                      stop + 1));
       watch_interrupts();
-      const auto progress = checkpoint_progress(run.folder.path());
-      ASSERT_TRUE(progress);
-      EXPECT_EQ(progress->stage, "train");
-      EXPECT_EQ(progress->step, stop + 1);
-      auto resumed = load_model(checkpoint_folder(run.folder.path()), get_backend("cpu"), DType::kF32);
-      run.context.resume = progress;
+      const Checkpoint saved = newest_checkpoint(run.folder.path());
+      EXPECT_EQ(saved.progress.stage, "train");
+      EXPECT_EQ(saved.progress.step, stop + 1);
+      auto resumed = load_model(saved.folder, get_backend("cpu"), DType::kF32);
+      run.context.resume = saved;
       run_stage(*resumed, FixedBatches(batches), settings, run.context);
       EXPECT_EQ(all_weights(*resumed), expected);
       EXPECT_EQ(metrics_of(run.folder.path()), metrics_of(uninterrupted.folder.path()));
@@ -211,11 +210,11 @@ TEST(Stage, SavesAtItsEndAndWhereTheRecipeSays) {
   auto model = random_model(recipe);
   StageRun run;
   run_stage(*model, FixedBatches({some_examples(2, 1)}), settings_for({"train.steps=3"}), run.context);
-  EXPECT_EQ(checkpoint_progress(run.folder.path())->step, 3);
-  run.context.checkpoint_every = 2;
-  run.context.resume = Progress{"train", 3};
+  EXPECT_EQ(newest_checkpoint(run.folder.path()).progress.step, 3);
+  run.context.checkpoint.every = 2;
+  run.context.resume = newest_checkpoint(run.folder.path());
   run_stage(*model, FixedBatches({some_examples(2, 1)}, 4), settings_for({"train.steps=4"}), run.context);
-  EXPECT_EQ(checkpoint_progress(run.folder.path())->step, 4);
+  EXPECT_EQ(newest_checkpoint(run.folder.path()).progress.step, 4);
 }
 
 TEST(Stage, NumbersThatAreNoneStopItBeforeTheWeights) {
@@ -283,15 +282,15 @@ TEST(TrainerState, BrokenFilesAreNamed) {
   model->set_training(true);
   Optimizer optimizer(model->parameters(), {});
   TempFolder folder;
-  EXPECT_FALSE(checkpoint_progress(folder.path()));
-  save_checkpoint(folder.path(), *model, optimizer, {"sft", 3});
-  EXPECT_EQ(checkpoint_progress(folder.path())->step, 3);
-  const Path state = checkpoint_folder(folder.path()) / "trainer_state";
+  write_state(folder.path(), copy_state(*model, optimizer, {"sft", 3}));
+  EXPECT_EQ(read_progress(folder.path()).step, 3);
+  const Path state = folder / "trainer_state";
   const std::string good = read_file(state / "state.json");
-  for (const char* text : {"", "{", "[]", "7", "{\"stage\": 1, \"step\": 2}", "{\"stage\": \"rl\", \"step\": -1}",
-                           "{\"stage\": \"rl\", \"step\": 1e300}", "{\"stage\": \"rl\"}"}) {
+  for (const char* text :
+       {"", "{", "[]", "7", "{\"stage\": 1, \"step\": 2}", "{\"stage\": \"rl\", \"step\": -1}",
+        "{\"stage\": \"rl\", \"step\": 1e300}", "{\"stage\": \"rl\"}", "{\"stage\": \"serve\", \"step\": 1}"}) {
     write_file(state / "state.json", text);
-    EXPECT_NE(error_of([&] { checkpoint_progress(folder.path()); }).find("state.json"), std::string::npos) << text;
+    EXPECT_NE(error_of([&] { read_progress(folder.path()); }).find("state.json"), std::string::npos) << text;
   }
   write_file(state / "state.json", good);
   const std::string tensors = read_file(state / "optimizer.safetensors");
