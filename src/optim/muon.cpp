@@ -92,6 +92,12 @@ Tensor newton_schulz(Backend& backend, const Tensor& start, const MuonWorkspace&
   return x;
 }
 
+// Each step: A = X X^T, A A and (b A + c A A) X.
+double newton_schulz_flops(int64_t rows, int64_t columns) {
+  const double n = double(std::min(rows, columns)), m = double(std::max(rows, columns));
+  return kSteps * (4 * n * n * m + 2 * n * n * n);
+}
+
 void muon_step(Backend& backend, std::span<const MuonMatrix> matrices, const MuonArgs& args) {
   std::vector<const MuonMatrix*> large, small;
   for (const MuonMatrix& m : matrices) (m.value.count() >= kLargeMatrix ? large : small).push_back(&m);

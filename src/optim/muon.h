@@ -48,4 +48,7 @@ struct MuonWorkspace {
 // x (n, m) lies in workspace.x and is overwritten; the result lies in workspace.x or workspace.y.
 Tensor newton_schulz(Backend& backend, const Tensor& x, const MuonWorkspace& workspace);
 
+// FLOPs of that on one (rows, columns) matrix: with n the short side, 5 steps of 4 n^2 m + 2 n^3.
+double newton_schulz_flops(int64_t rows, int64_t columns);
+
 }  // namespace tenth

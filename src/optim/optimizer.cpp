@@ -93,6 +93,16 @@ void Optimizer::muon(double lr_scale, double grad_scale) const {
              .grad_scale = grad_scale});
 }
 
+double Optimizer::step_flops() const {
+  double flops = 0;
+  for (const Member& m : members_) {
+    if (!slots_[m.slot].muon) continue;
+    const Shape shape = m.parameter.shape();
+    flops += newton_schulz_flops(shape[0], shape[1]);
+  }
+  return flops;
+}
+
 std::vector<NamedTensor> Optimizer::state() const {
   std::vector<NamedTensor> tensors;
   for (const Member& m : members_) {

@@ -50,6 +50,10 @@ class Optimizer {
   int64_t steps() const { return steps_; }
   void set_steps(int64_t steps) { steps_ = steps; }
 
+  // Matrix products of one step: Muon's, each expert's matrices apart. What is done a constant number of times to each
+  // element (AdamW, momentum) is left out, as it is in the model's FLOPs.
+  double step_flops() const;
+
   const OptimizerOptions& options() const { return options_; }
 
  private:

@@ -235,7 +235,7 @@ void run_grpo(Transformer& model, Transformer* reference, const Tokenizer& token
                               .logprob_temperature = s.temperature});
   PolicyTrainer trainer(model, reference, s);
   const std::vector<Problem> held_out = task.held_out(int(s.eval_problems));
-  const ModelSize size = model_size(model.config());
+  const ModelSize size = trunk_size(model.config());
   ProgressLine progress("rl", s.steps, run.peak_flops, step);
   std::optional<double> accuracy;
   for (; step < s.steps; step++) {

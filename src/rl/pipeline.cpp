@@ -161,7 +161,7 @@ class Pipeline {
     summary_.seed = int64_t(seed_);
     summary_.threads = thread_count();
     summary_.parameters = size.parameters;
-    summary_.active_parameters = size.active_parameters;
+    summary_.active_parameters = trunk_size(model_->config()).active_parameters;
     summary_.settings = recipe_.settings();
   }
 

@@ -135,9 +135,10 @@ struct StepResult {
 
 StepResult train_step(Transformer& model, Optimizer& optimizer, const StageSettings& s, const StepData& data,
                       double lr_factor) {
-  const ModelSize size = model_size(model.config());
+  const bool with_mtp = model.has_mtp() && s.mtp_weight != 0;
+  const ModelSize size = with_mtp ? model_size(model.config()) : trunk_size(model.config());
   for (MoE* mixture : model.mixtures()) mixture->reset_load();
-  const LossSettings settings{.mtp_weight = model.has_mtp() ? s.mtp_weight : 0,
+  const LossSettings settings{.mtp_weight = with_mtp ? s.mtp_weight : 0,
                               .balance_weight = s.balance_weight,
                               .count_load = true,
                               .main_tokens = data.main_targets,
@@ -152,6 +153,7 @@ StepResult train_step(Transformer& model, Optimizer& optimizer, const StageSetti
     for (int32_t length : examples.lengths) result.flops += size.training_flops(length) * length;
   }
   result.norm = apply_update(model, optimizer, lr_factor, s.clip);
+  result.flops += optimizer.step_flops();
   for (MoE* mixture : model.mixtures()) mixture->update_bias(s.bias_update_rate);
   return result;
 }
