@@ -136,4 +136,10 @@ ModelSize model_size(const ModelConfig& c) {
   return size;
 }
 
+ModelSize trunk_size(const ModelConfig& config) {
+  ModelConfig trunk = config;
+  trunk.num_nextn_predict_layers = 0;
+  return model_size(trunk);
+}
+
 }  // namespace tenth

@@ -62,14 +62,17 @@ struct ModelConfig {
 void check_config(const ModelConfig& config, const std::string& where);
 
 // Parameters in all, those a token's forward pass multiplies with (embedding lookup left out), and the FLOPs of
-// training one token at a context length (6 N + attention; reference: PaLM's convention).
+// training one token of a sequence of this length: 6 a multiplied parameter, and causal attention, in which a token
+// meets (length + 1) / 2 others on average.
 struct ModelSize {
   int64_t parameters = 0, active_parameters = 0;
-  double training_flops(int64_t context) const {
-    return 6.0 * double(active_parameters) + attention_flops_per_token_pair * double(context) / 2;
+  double training_flops(int64_t length) const {
+    return 6.0 * double(active_parameters) + attention_flops_per_token_pair * double(length + 1) / 2;
   }
   double attention_flops_per_token_pair = 0;  // forward and backward, all layers
 };
 ModelSize model_size(const ModelConfig& config);
+// The same without the multi-token prediction module: what a token costs where that is not trained.
+ModelSize trunk_size(const ModelConfig& config);
 
 }  // namespace tenth

@@ -72,4 +72,10 @@ Tensor newton_schulz(Backend& backend, const Tensor& start, const MuonWorkspace&
   return x;
 }
 
+// Each step: A = X X^T, A A and (b A + c A A) X.
+double newton_schulz_flops(int64_t rows, int64_t columns, MuonVariant variant) {
+  const double n = double(std::min(rows, columns)), m = double(std::max(rows, columns));
+  return double(steps_of(variant).size()) * (4 * n * n * m + 2 * n * n * n);
+}
+
 }  // namespace tenth

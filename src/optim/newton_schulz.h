@@ -23,4 +23,7 @@ struct MuonWorkspace {
 Tensor newton_schulz(Backend& backend, const Tensor& x, const MuonWorkspace& workspace,
                      MuonVariant variant = MuonVariant::kKeller);
 
+// FLOPs of that on one (rows, columns) matrix: with n the short side, 4 n^2 m + 2 n^3 for each polynomial.
+double newton_schulz_flops(int64_t rows, int64_t columns, MuonVariant variant = MuonVariant::kKeller);
+
 }  // namespace tenth

@@ -132,6 +132,16 @@ Tensor Optimizer::row_moments_of(const Member& m) const {
   return rows.view({rows.dim(0)});
 }
 
+double Optimizer::step_flops() const {
+  double flops = 0;
+  for (const Member& m : members_) {
+    if (!slots_[m.slot].muon) continue;
+    const Shape shape = m.parameter.shape();
+    flops += newton_schulz_flops(shape[0], shape[1], options_.variant);
+  }
+  return flops;
+}
+
 std::vector<NamedTensor> Optimizer::state() const {
   std::vector<NamedTensor> tensors;
   for (const Member& m : members_) {

@@ -59,6 +59,10 @@ class Optimizer {
   // the latest loads. The caller then calls model.refresh().
   void swap_average();
 
+  // Matrix products of one step: Muon's, each expert's matrices apart. What is done a constant number of times to each
+  // element (AdamW, momentum) is left out, as it is in the model's FLOPs.
+  double step_flops() const;
+
   const OptimizerOptions& options() const { return options_; }
 
  private:

@@ -230,7 +230,7 @@ void run_grpo(Transformer& model, Transformer* reference, const Tokenizer& token
                               .logprob_temperature = s.temperature});
   PolicyTrainer trainer(model, reference, s);
   const std::vector<Problem> held_out = task.held_out(int(s.eval_problems));
-  const ModelSize size = model_size(model.config());
+  const ModelSize size = trunk_size(model.config());
   std::optional<double> accuracy;
   for (int64_t step = loop.first_step(); step < s.steps; step++) {
     if (loop.skips(step)) {

@@ -81,10 +81,9 @@ void check_folder(const Recipe& recipe, const PipelineOptions& options) {
 // Makes the folder, without what an earlier run left there; a resumed run loses only what a kill left half written.
 void prepare_folder(const Recipe& recipe, const Path& dir, bool resume) {
   namespace fs = std::filesystem;
-  const std::vector<std::string> results = {"checkpoints",   "model_sft",        "model",
-                                            "metrics.jsonl", "expert_load.json", "report.md",
-                                            "summary.json",  "heartbeat.json",   "train_raw",
-                                            "sft_raw"};
+  const std::vector<std::string> results = {"checkpoints",      "model_sft", "model",        "metrics.jsonl",
+                                            "expert_load.json", "report.md", "summary.json", "heartbeat.json",
+                                            "train_raw",        "sft_raw"};
   try {
     fs::create_directories(dir);
     std::vector<Path> old;
@@ -205,7 +204,7 @@ class Pipeline {
     summary_.seed = int64_t(seed_);
     summary_.threads = thread_count();
     summary_.parameters = size.parameters;
-    summary_.active_parameters = size.active_parameters;
+    summary_.active_parameters = trunk_size(model_->config()).active_parameters;
     summary_.settings = recipe_.settings();
   }
 

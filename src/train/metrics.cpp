@@ -54,6 +54,21 @@ void write_event(TensorboardWriter& events, const MetricRecord& record) {
 
 }  // namespace
 
+MetricsFile read_metrics(const Path& run_dir) {
+  const Path path = run_dir / kFileName;
+  const std::string text = read_file(path);
+  MetricsFile file;
+  for (size_t line = 1; file.bytes < text.size(); line++) {
+    const size_t end = text.find('\n', file.bytes);
+    file.cut = end == std::string::npos;
+    if (file.cut) break;
+    file.records.push_back(from_line(std::string_view(text).substr(file.bytes, end - file.bytes),
+                                     fmt::format("{}:{}", path.string(), line)));
+    file.bytes = end + 1;
+  }
+  return file;
+}
+
 MetricsWriter::MetricsWriter(const Path& run_dir) : run_dir_(run_dir), began_(std::chrono::steady_clock::now()) {
   std::error_code error;
   std::filesystem::create_directories(run_dir_, error);
@@ -65,17 +80,10 @@ MetricsWriter::MetricsWriter(const Path& run_dir) : run_dir_(run_dir), began_(st
 }
 
 void MetricsWriter::read_back() {
+  MetricsFile file = read_metrics(run_dir_);
   const Path path = run_dir_ / kFileName;
-  const std::string text = read_file(path);
-  size_t begin = 0;
-  for (size_t line = 1; begin < text.size(); line++) {
-    const size_t end = text.find('\n', begin);
-    if (end == std::string::npos) break;
-    records_.push_back(
-        from_line(std::string_view(text).substr(begin, end - begin), fmt::format("{}:{}", path.string(), line)));
-    begin = end + 1;
-  }
-  if (begin < text.size()) write_file(path, std::string_view(text).substr(0, begin));
+  if (file.cut) write_file(path, std::string_view(read_file(path)).substr(0, file.bytes));
+  records_ = std::move(file.records);
 }
 
 // The event file is a copy of metrics.jsonl for TensorBoard: made anew from the records, so that a resumed run has one

@@ -25,6 +25,15 @@ struct MetricSeries {
   std::vector<double> steps, values;
 };
 
+// The records of a run, and how many bytes of the file they take; a last line cut by a kill is left out. Reads only.
+// Throws kIo where there is no file, kInput with file:line on what is no record.
+struct MetricsFile {
+  std::vector<MetricRecord> records;
+  size_t bytes = 0;
+  bool cut = false;  // something follows the last whole line
+};
+MetricsFile read_metrics(const Path& run_dir);
+
 class MetricsWriter {
  public:
   // Makes the folder. Metrics that stand there are read back (a last line cut by a kill is dropped), new ones follow

@@ -151,9 +151,10 @@ struct StepResult {
 
 StepResult train_step(Transformer& model, Optimizer& optimizer, const StageSettings& s, const StepData& data,
                       int64_t step, double lr_factor, const NormWatch& norms) {
-  const ModelSize size = model_size(model.config());
+  const double mtp_weight = model.has_mtp() ? mtp_weight_at(s, step) : 0;
+  const ModelSize size = mtp_weight != 0 ? model_size(model.config()) : trunk_size(model.config());
   for (MoE* mixture : model.mixtures()) mixture->reset_load();
-  const LossSettings settings{.mtp_weight = model.has_mtp() ? mtp_weight_at(s, step) : 0,
+  const LossSettings settings{.mtp_weight = mtp_weight,
                               .balance_weight = s.balance_weight,
                               .z_weight = s.z_weight,
                               .count_load = true,
@@ -170,6 +171,7 @@ StepResult train_step(Transformer& model, Optimizer& optimizer, const StageSetti
     for (int32_t length : examples.lengths) result.flops += size.training_flops(length) * length;
   }
   result.norm = apply_update(model, optimizer, lr_factor, s.clip, norms);
+  result.flops += optimizer.step_flops();
   for (MoE* mixture : model.mixtures()) mixture->update_bias(bias_update_rate_at(s, step));
   return result;
 }

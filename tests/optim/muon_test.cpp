@@ -30,6 +30,14 @@ double quintic(double s) {
   return s;
 }
 
+TEST(MuonFlops, AreThoseOfItsProducts) {
+  // 5 (4 n^2 m + 2 n^3) with n the short side, by hand: n = 2, m = 3: 5 (48 + 16).
+  EXPECT_EQ(newton_schulz_flops(2, 3), 320);
+  EXPECT_EQ(newton_schulz_flops(3, 2), 320);
+  EXPECT_EQ(newton_schulz_flops(1, 1), 30);
+  EXPECT_EQ(newton_schulz_flops(1408, 2048), 5 * (4.0 * 1408 * 1408 * 2048 + 2.0 * 1408 * 1408 * 1408));
+}
+
 // A matrix with equal singular values: rows (of the wide form) with disjoint support, entries of both signs.
 testing::Values equal_singular_values(int64_t rows, int64_t columns) {
   testing::Values g(size_t(rows * columns));

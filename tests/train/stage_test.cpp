@@ -78,6 +78,36 @@ TEST(Stage, OverfitsOneBatch) {
   }
 }
 
+// Reference training.md, section 5: the true lengths, multi-token prediction where it is trained, Muon's products.
+TEST(Stage, CountsTheFlopsOfAStep) {
+  auto model = random_model(tiny_recipe());
+  const FixedBatches data({some_examples(4, 5)});
+  const auto flops = [&](const std::vector<std::string>& overrides) {
+    auto all = overrides;
+    all.insert(all.end(), {"train.steps=1"});
+    StageRun run;
+    run_stage(*model, data, settings_for(all), run.context);
+    return run.last("flops");
+  };
+  const auto by_lengths = [&](const ModelSize& size) {
+    double sum = 0;
+    for (int32_t length : data.batch(0).lengths) sum += size.training_flops(length) * length;
+    return sum;
+  };
+  double muon = 0;
+  for (const Parameter& p : model->parameters()) {
+    if (p.role != Parameter::Role::kMatrix) continue;
+    const double n = double(std::min(p.shape()[0], p.shape()[1])), m = double(std::max(p.shape()[0], p.shape()[1]));
+    muon += 5 * (4 * n * n * m + 2 * n * n * n);
+  }
+  const double trunk = by_lengths(trunk_size(model->config())), all = by_lengths(model_size(model->config()));
+  EXPECT_GT(all, trunk);
+  EXPECT_DOUBLE_EQ(flops({"optim.optimizer=adamw"}), all);
+  EXPECT_DOUBLE_EQ(flops({"optim.optimizer=adamw", "train.mtp_weight=0"}), trunk);
+  EXPECT_DOUBLE_EQ(flops({}), all + muon);
+  EXPECT_DOUBLE_EQ(flops({"train.accumulate=2"}), 2 * all + muon);
+}
+
 TEST(Stage, LearnsTheTextOfSums) {
   const Recipe recipe = tiny_recipe(
       {"train.steps=120", "task.max_value=20", "task.p_direct=0.6", "task.p_chat=0.25", "task.p_equations=0.5"});

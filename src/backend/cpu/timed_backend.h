@@ -145,12 +145,21 @@ class TimedBackend final : public CpuBackend {
     return timed("logprobs_forward", 0,
                  [&] { return CpuBackend::logprobs_forward(logprobs, lse, entropy, logits, targets); });
   }
-  void logprobs_backward(T logits, T dlogprobs, T lse, T targets) override {
+  void logprobs_backward(T logits, T dlogprobs, T lse, T targets, T dlse) override {
     return timed("logprobs_backward", 0,
-                 [&] { return CpuBackend::logprobs_backward(logits, dlogprobs, lse, targets); });
+                 [&] { return CpuBackend::logprobs_backward(logits, dlogprobs, lse, targets, dlse); });
   }
   void adamw_step(T p, T m, T v, T g, const AdamWArgs& args) override {
     return timed("adamw_step", 0, [&] { return CpuBackend::adamw_step(p, m, v, g, args); });
+  }
+  void decay_where_aligned(T p, T update, double factor) override {
+    return timed("decay_where_aligned", 0, [&] { return CpuBackend::decay_where_aligned(p, update, factor); });
+  }
+  void fp8_quantize(T q, T scales, T x, T offsets, const Fp8Args& args) override {
+    return timed("fp8_quantize", 0, [&] { return CpuBackend::fp8_quantize(q, scales, x, offsets, args); });
+  }
+  void fp8_dequantize(T y, T q, T scales, T offsets, const Fp8Args& args) override {
+    return timed("fp8_dequantize", 0, [&] { return CpuBackend::fp8_dequantize(y, q, scales, offsets, args); });
   }
   void axpby(T y, double a, T x, double b) override {
     return timed("axpby", 0, [&] { return CpuBackend::axpby(y, a, x, b); });
