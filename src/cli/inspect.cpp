@@ -3,12 +3,17 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "base/threads.h"
 #include "checkpoint/model_folder.h"
 #include "checkpoint/safetensors.h"
 #include "cli/commands.h"
+#include "cli/model_options.h"
 #include "eval/graded.h"
 #include "nn/arch/architecture.h"
+#include "rl/pipeline.h"
 #include "tokenizer/tokenizer.h"
+#include "train/memory.h"
+#include "train/table.h"
 
 namespace tenth {
 namespace {
@@ -69,19 +74,86 @@ void inspect_folder(const Path& folder) {
               tokenizer.chat_template().empty() ? "" : ", with a chat template");
 }
 
+struct InspectOptions {
+  std::string path, dtype, optimizer;
+  int64_t batch_tokens = 0, context = 0;
+  bool memory = false;
+};
+
+// A recipe's own values, or those of a folder; what the command line gives wins.
+MemoryPlan memory_plan(const InspectOptions& options, const Recipe* recipe, const ModelConfig& config) {
+  MemoryPlan plan;
+  plan.threads = thread_count();
+  plan.batch_tokens = recipe ? recipe->integer("train.batch_tokens") : 4096;
+  plan.context = std::min<int64_t>(config.max_position_embeddings, recipe ? config.max_position_embeddings : 4096);
+  if (recipe) {
+    plan.compute = compute_type_of(recipe->text("run.dtype"));
+    plan.muon = recipe->text("optim.optimizer") == "muon";
+    plan.mtp = recipe->real("train.mtp_weight") != 0;
+  }
+  if (options.batch_tokens) plan.batch_tokens = options.batch_tokens;
+  if (options.context) plan.context = options.context;
+  if (!options.dtype.empty()) plan.compute = compute_type_of(options.dtype);
+  if (!options.optimizer.empty()) plan.muon = options.optimizer == "muon";
+  return plan;
+}
+
+void inspect_memory(const InspectOptions& options) {
+  const bool folder = std::filesystem::is_directory(options.path);
+  const std::optional<Recipe> recipe = folder ? std::nullopt : std::optional(Recipe::load(options.path));
+  const ModelConfig config = folder ? read_config(Path(options.path) / "config.json") : recipe_model(*recipe);
+  const MemoryPlan plan = memory_plan(options, recipe ? &*recipe : nullptr, config);
+  const MemoryPrediction prediction = predict_memory(config, plan);
+  const double tokens = double(plan.batch_tokens);
+  std::printf("training %s, %s tokens a batch, sequences up to %s, %s, %s\n", printable(options.path).c_str(),
+              short_number(tokens).c_str(), short_number(double(plan.context)).c_str(),
+              plan.compute == DType::kBF16 ? "bf16" : "f32", plan.muon ? "Muon" : "AdamW");
+  const auto size = [](double bytes) { return short_number(bytes) + "B"; };
+  std::vector<Row> rows = {{"from step to step", "bytes"}};
+  for (const MemoryLine& line : prediction.state) rows.push_back({line.what, size(line.bytes)});
+  rows.push_back({"together", size(prediction.state_bytes())});
+  std::fputs((text_table(rows) + "\n").c_str(), stdout);
+  rows = {{"saved for the backward pass", "layers", "bytes a token and layer", "bytes"}};
+  for (const MemoryLine& line : prediction.activations)
+    rows.push_back(
+        {line.what, fmt::format("{}", line.count), size(line.bytes / double(line.count) / tokens), size(line.bytes)});
+  rows.push_back({"together", "", size(prediction.activation_bytes() / tokens), size(prediction.activation_bytes())});
+  std::fputs((text_table(rows) + "\n").c_str(), stdout);
+  rows = {{"on top", "bytes"},
+          {"logits' chunk, or gradients in flight", size(prediction.in_flight)},
+          {"Muon's workspace, after the backward pass", size(prediction.muon_workspace)},
+          {"peak", size(prediction.peak())}};
+  std::fputs(text_table(rows).c_str(), stdout);
+}
+
 }  // namespace
 
 void add_inspect_commands(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("inspect", "What a model folder or safetensors file is: shapes, parameters, memory, FLOPs");
-  auto path = std::make_shared<std::string>();
-  command->add_option("path", *path, "Model folder or .safetensors file")->required();
-  command->footer("Example: tenth inspect runs/demo/model");
-  command->callback([path] {
-    if (std::filesystem::is_directory(*path))
-      inspect_folder(*path);
+  auto options = std::make_shared<InspectOptions>();
+  command->add_option("path", options->path, "Model folder or .safetensors file; with --memory a folder or a recipe")
+      ->required();
+  CLI::Option* memory = command->add_flag("--memory", options->memory, "Predict what training it takes of memory");
+  const auto number = [&](const char* name, int64_t& value, const char* meaning) {
+    command->add_option(name, value, meaning)->check(CLI::Range(int64_t(1), int64_t(1) << 30))->needs(memory);
+  };
+  number("--batch-tokens", options->batch_tokens, "Tokens of a batch; default: the recipe's, else 4096");
+  number("--context", options->context, "Longest sequence; default: the model's, of a folder at most 4096");
+  command->add_option("--dtype", options->dtype, "f32 or bf16; default: the recipe's, else f32")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->needs(memory);
+  command->add_option("--optimizer", options->optimizer, "muon or adamw; default: the recipe's, else muon")
+      ->check(CLI::IsMember({"muon", "adamw"}))
+      ->needs(memory);
+  command->footer("Example: tenth inspect runs/demo/model; tenth inspect --memory recipes/demo.toml --dtype bf16");
+  command->callback([options] {
+    if (options->memory)
+      inspect_memory(*options);
+    else if (std::filesystem::is_directory(options->path))
+      inspect_folder(options->path);
     else
-      inspect_file(*path);
+      inspect_file(options->path);
   });
 }
 

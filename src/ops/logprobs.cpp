@@ -7,17 +7,17 @@ namespace {
 
 constexpr int64_t kChunkElements = int64_t(1) << 22;  // 16 MB of f32 logits at a time
 
-int64_t chunk_rows(int64_t vocabulary) {
+}  // namespace
+
+int64_t logprob_chunk_rows(int64_t vocabulary) {
   return std::max<int64_t>(16, kChunkElements / std::max<int64_t>(1, vocabulary));
 }
-
-}  // namespace
 
 TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, const LogprobOptions& options) {
   const Tensor& h = x.value();
   Backend& backend = backend_of(h);
   const DType statistics = gradient_type(h.dtype());
-  const int64_t tokens = h.dim(0), vocabulary = w.compute.dim(0), step = chunk_rows(vocabulary);
+  const int64_t tokens = h.dim(0), vocabulary = w.compute.dim(0), step = logprob_chunk_rows(vocabulary);
   const double cooling = 1 / options.temperature, z_weight = options.z_weight;
   if (!w.packed) w.packed = backend.pack_weight(w.compute);
   Tensor logprobs = Tensor::make(backend, statistics, {tokens}), lse = Tensor::make(backend, statistics, {tokens});

@@ -9,6 +9,7 @@
 #include "base/threads.h"
 #include "checkpoint/model_folder.h"
 #include "eval/graded.h"
+#include "nn/arch/architecture.h"
 #include "rl/grpo.h"
 #include "rl/task_dataset.h"
 #include "tokenizer/chat_format.h"
@@ -361,6 +362,11 @@ ModelConfig model_config(const Recipe& recipe, const Tokenizer& tokenizer) {
   c.bos_token_id = tokenizer.bos_id().value_or(-1);
   check_config(c, recipe.where("model.hidden_size"));
   return c;
+}
+
+ModelConfig recipe_model(const Recipe& recipe) {
+  if (const Path from = start_folder(recipe); !from.empty()) return read_config(from / "config.json");
+  return model_config(recipe, make_tokenizer(recipe));
 }
 
 RunSummary run_recipe(const Recipe& recipe, const PipelineOptions& options) { return Pipeline(recipe, options).run(); }

@@ -19,6 +19,9 @@ struct PipelineOptions {
 // The model that a recipe's model.* keys describe. Throws kInput, naming the recipe, for one that cannot be.
 ModelConfig model_config(const Recipe& recipe, const Tokenizer& tokenizer);
 
+// The same for a recipe that may start from a model folder (run.start_from).
+ModelConfig recipe_model(const Recipe& recipe);
+
 // Writes <run>/model_sft and <run>/model (Hugging Face folders), metrics, report.md, summary.json. Without resume, an
 // earlier run in the folder is replaced only if it was made by this function. Checkpoints of a resumed run that are
 // damaged are named on standard error.

@@ -28,6 +28,8 @@ SizeClass size_class(size_t bytes) {
 
 }  // namespace
 
+size_t block_bytes(size_t bytes) { return size_class(bytes).bytes; }
+
 Device::~Device() = default;
 
 Storage* Device::acquire(size_t bytes) {

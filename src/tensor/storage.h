@@ -20,6 +20,9 @@ struct Storage {
   Storage* next_free = nullptr;
 };
 
+// What the pool takes for a tensor of so many bytes: sizes grow in quarters of a power of two.
+size_t block_bytes(size_t bytes);
+
 // Where tensors live. Every Backend is a Device. A device outlives its tensors.
 class Device {
  public:

@@ -72,6 +72,16 @@ TEST_F(Sweep, WhatIsWrongIsSaidBeforeAnythingRuns) {
   expect_refused(tenth({"sweep", recipe_.string()}), "--set is required", 2);
 }
 
+TEST_F(Sweep, InspectPredictsTheMemoryOfARecipe) {
+  const std::string recipe = recipe_.string();
+  const std::string out = expect_success(tenth({"inspect", "--memory", recipe, "--dtype", "bf16"}));
+  for (const char* part : {"384 tokens a batch", "bf16, Muon", "compute copies", "mixture", "multi-token", "peak"})
+    EXPECT_NE(out.find(part), std::string::npos) << out;
+  expect_refused(tenth({"inspect", recipe, "--dtype", "bf16"}), "--memory", 2);
+  expect_refused(tenth({"inspect", "--memory", recipe, "--optimizer", "sgd"}), "sgd", 2);
+  expect_refused(tenth({"inspect", "--memory", (folder_ / "none.toml").string()}), "none.toml");
+}
+
 TEST_F(Sweep, CompareNamesWhatIsMissingOrBroken) {
   const Path run = folder_ / "run";
   const auto compare = [&] { return tenth({"compare", run.string(), "--out", (folder_ / "compare").string()}); };
