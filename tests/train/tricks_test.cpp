@@ -120,7 +120,7 @@ TEST(Tricks, TheMeanIsTheResult) {
 
   auto stopped = random_model(tiny_recipe());
   StageRun first;
-  first.context.checkpoint_every = 2;
+  first.context.checkpoint.every = 2;
   struct Ending : Batches {
     Examples batch(int64_t index) const override {
       require(index < 2, ErrorKind::kIo, "the power went off");
@@ -128,12 +128,13 @@ TEST(Tricks, TheMeanIsTheResult) {
     }
   };
   EXPECT_THROW(run_stage(*stopped, Ending(), s, first.context), Error);
-  auto resumed = load_model(checkpoint_folder(first.folder.path()), get_backend("cpu"), DType::kF32);
-  first.context.resume = checkpoint_progress(first.folder.path());
-  ASSERT_EQ(first.context.resume->step, 2);
+  first.context.resume = find_checkpoint(first.folder.path()).newest;
+  ASSERT_TRUE(first.context.resume);
+  ASSERT_EQ(first.context.resume->progress.step, 2);
+  auto resumed = load_model(first.context.resume->folder, get_backend("cpu"), DType::kF32);
   run_stage(*resumed, Batches(), s, first.context);
   expect_same_bits(weights(*resumed), weights(*whole), "mean after a resume");
-  const auto saved = load_model(checkpoint_folder(first.folder.path()), get_backend("cpu"), DType::kF32);
+  const auto saved = load_model(find_checkpoint(first.folder.path()).newest->folder, get_backend("cpu"), DType::kF32);
   expect_same_bits(weights(*saved), weights(*whole), "mean in the checkpoint");
 }
 
