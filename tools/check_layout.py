@@ -21,12 +21,13 @@ SEES = {
     "optim": "base tensor backend autograd nn",
     "checkpoint": "base tensor backend autograd nn",
     "tokenizer": "base",
+    "data": "base tokenizer",
     "problems": "base",
-    "train": "base tensor backend autograd ops nn optim checkpoint",
+    "train": "base tensor backend autograd ops nn optim checkpoint tokenizer data",
     "engine": "base tensor backend ops nn checkpoint",
     "eval": "base tensor backend nn engine tokenizer problems train",
-    "rl": "base tensor backend autograd ops nn optim checkpoint tokenizer problems train engine eval",
-    "cli": "base tensor backend autograd ops nn optim checkpoint tokenizer problems train engine eval rl",
+    "rl": "base tensor backend autograd ops nn optim checkpoint tokenizer data problems train engine eval",
+    "cli": "base tensor backend autograd ops nn optim checkpoint tokenizer data problems train engine eval rl",
 }
 
 

@@ -7,6 +7,7 @@ namespace tenth {
 void add_train_commands(CLI::App& app);     // train
 void add_sweep_commands(CLI::App& app);     // sweep
 void add_compare_commands(CLI::App& app);   // compare
+void add_data_commands(CLI::App& app);      // data prepare, tokenizer, inspect, verify
 void add_score_commands(CLI::App& app);     // score, grad
 void add_generate_commands(CLI::App& app);  // generate, chat
 void add_eval_commands(CLI::App& app);      // eval

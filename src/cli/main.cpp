@@ -36,6 +36,7 @@ int run(int argc, char** argv) {
   CLI::App app{"tenth: train, reinforce and run DeepSeek-style models"};
   app.require_subcommand(1);
   tenth::add_train_commands(app);
+  tenth::add_data_commands(app);
   tenth::add_sweep_commands(app);
   tenth::add_compare_commands(app);
   tenth::add_eval_commands(app);

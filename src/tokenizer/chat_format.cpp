@@ -7,7 +7,8 @@ namespace {
 
 struct Segment {
   std::string text;
-  bool tokens;  // whether the text may hold tokens
+  bool tokens;           // whether the text may hold tokens
+  bool written = false;  // by the assistant
 };
 
 std::vector<Segment> segments_of(const std::vector<Message>& messages, bool add_generation_prompt) {
@@ -18,8 +19,8 @@ std::vector<Segment> segments_of(const std::vector<Message>& messages, bool add_
       segments.push_back({message.content, false});
     } else if (message.role == "assistant") {
       segments.push_back({kThinkToken, true});
-      segments.push_back({message.content, true});
-      segments.push_back({kEosToken, true});
+      segments.push_back({message.content, true, true});
+      segments.push_back({kEosToken, true, true});
     } else {
       fail(ErrorKind::kInput, "messages: expected role user or assistant, got \"{}\"", message.role);
     }
@@ -33,6 +34,18 @@ void refuse_framing(const std::vector<Message>& messages) {
     for (const char* token : {kUserToken, kEosToken})
       require(message.role != "assistant" || message.content.find(token) == std::string::npos, ErrorKind::kInput,
               "messages: expected the content of one assistant turn, got {} in it", token);
+}
+
+EncodedChat encode_segments(const Tokenizer& tokenizer, const std::vector<Message>& messages,
+                            bool add_generation_prompt) {
+  refuse_framing(messages);
+  EncodedChat chat;
+  for (const Segment& segment : segments_of(messages, add_generation_prompt)) {
+    const auto part = tokenizer.encode(segment.text, segment.tokens);
+    chat.ids.insert(chat.ids.end(), part.begin(), part.end());
+    chat.written.insert(chat.written.end(), part.size(), segment.written);
+  }
+  return chat;
 }
 
 }  // namespace
@@ -57,13 +70,11 @@ std::string render_chat(const std::vector<Message>& messages, bool add_generatio
 
 std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, const std::vector<Message>& messages,
                                  bool add_generation_prompt) {
-  refuse_framing(messages);
-  std::vector<int32_t> ids;
-  for (const Segment& segment : segments_of(messages, add_generation_prompt)) {
-    const auto part = tokenizer.encode(segment.text, segment.tokens);
-    ids.insert(ids.end(), part.begin(), part.end());
-  }
-  return ids;
+  return encode_segments(tokenizer, messages, add_generation_prompt).ids;
+}
+
+EncodedChat encode_conversation(const Tokenizer& tokenizer, const std::vector<Message>& messages) {
+  return encode_segments(tokenizer, messages, false);
 }
 
 void require_chat_template(const Tokenizer& tokenizer) {

@@ -31,6 +31,14 @@ std::string render_chat(const std::vector<Message>& messages, bool add_generatio
 std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, const std::vector<Message>& messages,
                                  bool add_generation_prompt);
 
+// A conversation to learn from: the ids of encode_chat, and which of them the assistant wrote (its content and the
+// <eos> that ends it). Throws as encode_chat does.
+struct EncodedChat {
+  std::vector<int32_t> ids;
+  std::vector<uint8_t> written;
+};
+EncodedChat encode_conversation(const Tokenizer& tokenizer, const std::vector<Message>& messages);
+
 // One question, ready to be answered: <user>question<think>.
 std::vector<int32_t> encode_prompt(const Tokenizer& tokenizer, const std::string& question);
 // The answer to learn: thinking</think><answer>…</answer><eos>.

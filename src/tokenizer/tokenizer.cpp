@@ -1,5 +1,7 @@
 #include "tokenizer/tokenizer.h"
 
+#include <unordered_map>
+
 #include "base/error.h"
 #include "tokenizer/nfc.h"
 #include "tokenizer/parts.h"
@@ -46,7 +48,7 @@ class Encoder {
   }
 
   void model(std::string_view piece) {
-    if (parts_.bpe) return parts_.bpe->encode(piece, scratch_, ids_);
+    if (parts_.bpe) return bpe(piece);
     auto id = parts_.vocabulary.find(std::string(piece));
     if (id && parts_.vocabulary.is_special(*id)) id.reset();
     if (!id) id = parts_.unknown;
@@ -55,9 +57,31 @@ class Encoder {
     ids_.push_back(*id);
   }
 
+  // Words come again: the ids of a piece are copied from where it stood first.
+  void bpe(std::string_view piece) {
+    if (piece.size() > kLongestKept) return parts_.bpe->encode(piece, scratch_, ids_);
+    if (const auto it = seen_.find(piece); it != seen_.end()) {
+      for (size_t i = it->second.begin; i < it->second.end; i++) ids_.push_back(ids_[i]);
+      return;
+    }
+    const size_t begin = ids_.size();
+    parts_.bpe->encode(piece, scratch_, ids_);
+    if (seen_.size() < kMostKept) seen_.emplace(piece, Range{begin, ids_.size()});
+  }
+
+  static constexpr size_t kLongestKept = 64, kMostKept = 1 << 18;
+  struct Range {
+    size_t begin, end;  // in ids_
+  };
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  };
+
   const TokenizerParts& parts_;
   const bool allow_special_;
   Bpe::Scratch scratch_;
+  std::unordered_map<std::string, Range, Hash, std::equal_to<>> seen_;
   std::vector<int32_t> ids_;
 };
 

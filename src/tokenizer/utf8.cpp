@@ -50,6 +50,16 @@ size_t append_well_formed(std::string_view bytes, bool final, std::string& out) 
   return position;
 }
 
+size_t well_formed_prefix(std::string_view bytes) {
+  size_t position = 0;
+  while (position < bytes.size()) {
+    const Part part = first_part(bytes.substr(position));
+    if (part.state != Part::kWhole) break;
+    position += part.length;
+  }
+  return position;
+}
+
 char32_t next_code_point(std::string_view text, size_t& position) {
   const uint8_t lead = uint8_t(text[position++]);
   if (lead < 0x80) return lead;

@@ -12,6 +12,9 @@ namespace tenth {
 // character at the end, which later bytes could complete, is left. Returns the number of bytes taken.
 size_t append_well_formed(std::string_view bytes, bool final, std::string& out);
 
+// The length of the longest prefix of bytes that is well formed: bytes.size() where all is.
+size_t well_formed_prefix(std::string_view bytes);
+
 // The code point at position, which moves behind it. text must be well formed and position below its size.
 char32_t next_code_point(std::string_view text, size_t& position);
 

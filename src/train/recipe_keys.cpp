@@ -30,6 +30,10 @@ RecipeKey skip_steps(const std::string& stage) {
   return text(stage + ".skip_steps", "", "steps to leave out, counted from 1: \"57,120-130\"; may change on --resume");
 }
 
+RecipeKey list(std::string name, std::string meaning) {
+  return {std::move(name), std::vector<std::string>(), "", 0, 0, {}, std::move(meaning)};
+}
+
 const std::vector<std::string> kSchedules = {"constant", "linear", "cosine", "wsd"};
 const std::vector<std::string> kOptimizers = {"muon", "adamw"};
 constexpr int64_t kMostSteps = 100'000'000;
@@ -108,6 +112,11 @@ std::vector<RecipeKey> own_keys() {
 
       text("task.name", "chain", "problems to learn; further keys task.NAME are numbers for the task"),
       text("task.file", "", "problems from a JSONL file (question, answer), for task.name = \"jsonl\""),
+
+      list("data.path", "folders that `tenth data prepare` wrote, to train on in place of a task"),
+      text("data.validation", "", "folder likewise, for bits per byte on text that is not trained on"),
+      list("data.weights", "shares of the folders of data.path, numbers; empty: as much as each has"),
+      integer("data.context", 1024, "tokens", 2, 1 << 24, "longest sequence; documents are packed into rows of so many"),
 
       integer("run.seed", 1, "", 0, int64_t(1) << 53, "seed of weights, data, samples and held-out problems"),
       choice("run.dtype", "f32", {"f32", "bf16", "fp8"}, "type of the arithmetic; master weights are f32; fp8: emulated, bf16 around it"),
