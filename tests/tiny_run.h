@@ -13,7 +13,7 @@
 #include "checkpoint/manifest.h"
 #include "checkpoint/model_folder.h"
 #include "problems/problem.h"
-#include "rl/pipeline.h"
+#include "run/recipe_model.h"
 #include "tokenizer/small_vocab.h"
 #include "train/checkpoints.h"
 

@@ -25,9 +25,10 @@ SEES = {
     "problems": "base",
     "train": "base tensor backend autograd ops nn optim checkpoint tokenizer data",
     "engine": "base tensor backend ops nn checkpoint",
-    "eval": "base tensor backend nn engine tokenizer problems train",
+    "eval": "base tensor backend nn engine tokenizer data problems train",
     "rl": "base tensor backend autograd ops nn optim checkpoint tokenizer data problems train engine eval",
-    "cli": "base tensor backend autograd ops nn optim checkpoint tokenizer data problems train engine eval rl",
+    "run": "base tensor backend autograd ops nn optim checkpoint tokenizer data problems train engine eval rl",
+    "cli": "base tensor backend autograd ops nn optim checkpoint tokenizer data problems train engine eval rl run",
 }
 
 

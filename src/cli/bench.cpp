@@ -17,7 +17,7 @@
 #include "cli/idle_backend.h"
 #include "cli/model_options.h"
 #include "engine/generator.h"
-#include "rl/pipeline.h"
+#include "run/recipe_model.h"
 #include "rl/task_dataset.h"
 #include "tokenizer/small_vocab.h"
 #include "train/stage.h"

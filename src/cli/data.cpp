@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "data/prepare.h"
-#include "train/progress.h"
+#include "run/text_data.h"
 
 namespace tenth {
 namespace {
@@ -19,32 +19,13 @@ struct DataOptions {
   bool skip_bad = false;
 };
 
-// A progress line a stage. Files are counted in MB.
-class Stages {
- public:
-  void show(const std::string& stage, int64_t done, int64_t total) {
-    require(!interrupted(), ErrorKind::kIo, "interrupted: what is done is kept; the same command goes on from there");
-    const int64_t unit = stage == "merges" ? 1 : 1'000'000;
-    if (stage != stage_) line_.emplace(stage, (total + unit - 1) / unit);
-    stage_ = stage;
-    line_->update({.step = (done + unit - 1) / unit});
-    if (done == total) line_->finish();
-  }
-
- private:
-  std::string stage_;
-  std::optional<ProgressLine> line_;
-};
-
 PrepareSettings settings_of(const DataOptions& options) {
   PrepareSettings settings{.files = {options.files.begin(), options.files.end()},
                            .out = options.out,
                            .skip_bad = options.skip_bad,
                            .vocab_size = options.vocab_size,
                            .min_frequency = options.min_frequency};
-  settings.progress = [stages = std::make_shared<Stages>()](const char* stage, int64_t done, int64_t total) {
-    stages->show(stage, done, total);
-  };
+  settings.progress = progress_lines();
   return settings;
 }
 

@@ -10,7 +10,7 @@
 #include "cli/model_options.h"
 #include "eval/graded.h"
 #include "nn/arch/architecture.h"
-#include "rl/pipeline.h"
+#include "run/recipe_model.h"
 #include "tokenizer/tokenizer.h"
 #include "train/memory.h"
 #include "train/table.h"

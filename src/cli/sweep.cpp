@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "base/threads.h"
 #include "cli/commands.h"
-#include "rl/pipeline.h"
+#include "run/run.h"
 
 namespace tenth {
 namespace {

@@ -15,12 +15,6 @@ namespace fs = std::filesystem;
 constexpr const char* kTrainingFile = "tokenizer_training.json";
 constexpr int64_t kBatchBytes = 32 << 20;  // of text in memory while words are counted
 
-void make_folder(const Path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  require(!error, ErrorKind::kIo, "{}: cannot make the folder: {}", folder.string(), error.message());
-}
-
 void report(const PrepareSettings& settings, const char* stage, int64_t done, int64_t total) {
   if (settings.progress) settings.progress(stage, done, total);
 }

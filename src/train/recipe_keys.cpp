@@ -84,9 +84,12 @@ std::vector<RecipeKey> own_keys() {
   // clang-format off
   return {
       // The names of config.json of deepseek_v3; the meanings are those of the DeepSeek-V2 and V3 reports.
+      choice("model.architecture", "deepseek_v3", {"deepseek_v3", "llama"}, "llama: dense, grouped-query attention"),
       integer("model.hidden_size", 128, "", 1, 65536, "width of the residual stream"),
       integer("model.num_hidden_layers", 4, "layers", 1, 1024, "blocks, without MTP modules"),
       integer("model.num_attention_heads", 4, "heads", 1, 1024, "attention heads"),
+      integer("model.num_key_value_heads", 0, "heads", 0, 1024, "llama: heads of keys and values; 0: as many as of queries"),
+      integer("model.head_dim", 0, "", 0, 4096, "llama: width of a head; 0: hidden_size / num_attention_heads"),
       integer("model.q_lora_rank", 0, "", 0, 65536, "width of the query latent; 0: queries straight from the stream"),
       integer("model.kv_lora_rank", 64, "", 1, 65536, "width of the key-value latent, which the cache holds"),
       integer("model.qk_nope_head_dim", 32, "", 1, 4096, "part of a query and key head without position"),
@@ -114,7 +117,12 @@ std::vector<RecipeKey> own_keys() {
       text("task.file", "", "problems from a JSONL file (question, answer), for task.name = \"jsonl\""),
 
       list("data.path", "folders that `tenth data prepare` wrote, to train on in place of a task"),
-      text("data.validation", "", "folder likewise, for bits per byte on text that is not trained on"),
+      list("data.files", "text files (.txt, .jsonl, .jsonl.zst) that are prepared into data.path where they are not yet"),
+      integer("data.vocab_size", 8192, "tokens", 300, 1 << 20, "of the tokenizer that is trained on data.files"),
+      text("data.validation", "", "folder like data.path, for bits per byte on text that is not trained on"),
+      list("data.validation_files", "text files that are prepared into data.validation"),
+      integer("data.validation_rows", 128, "rows", 1, 1 << 30, "that are scored while training; at the end all are"),
+      list("data.conversations", "JSONL files of {\"messages\": [...]} to fine-tune on, in place of data.path"),
       list("data.weights", "shares of the folders of data.path, numbers; empty: as much as each has"),
       integer("data.context", 1024, "tokens", 2, 1 << 24, "longest sequence; documents are packed into rows of so many"),
 
@@ -160,6 +168,7 @@ std::vector<RecipeKey> own_keys() {
 std::vector<RecipeKey> make_keys() {
   std::vector<RecipeKey> keys = own_keys();
   const auto add = [&](const std::vector<RecipeKey>& more) { keys.insert(keys.end(), more.begin(), more.end()); };
+  keys.push_back(integer("train.eval_every", 100, "steps", 0, kMostSteps, "steps between scores of validation text; 0: at the end"));
   add(supervised_keys("train", "optim", {800, 1536, 20, "wsd", 0.1}));
   add(supervised_keys("sft", "sft", {90, 3072, 0, "linear", 0}));
   return keys;

@@ -56,6 +56,21 @@ std::vector<Row> stage_rows(const RunSummary& summary) {
   return rows;
 }
 
+std::vector<Row> text_rows(const TextEvaluation& text) {
+  return {{"validation text", "result"},
+          {"bits per byte", fmt::format("{:.4f}", text.bits_per_byte)},
+          {"loss, nats a token", fmt::format("{:.4f}", text.loss)},
+          {"tokens scored", short_number(double(text.tokens))},
+          {"bytes of text", short_number(double(text.bytes))}};
+}
+
+std::string samples_markdown(const std::vector<TextSample>& samples) {
+  std::string out = samples.empty() ? "" : "## Samples\n\n";
+  for (const TextSample& sample : samples)
+    out += fmt::format("{} …\n\n{}\n", escape_markdown(sample.prompt), markdown_block(sample.continuation));
+  return out;
+}
+
 std::string transcripts_markdown(const std::string& title, const std::vector<Transcript>& transcripts) {
   if (transcripts.empty()) return "";
   std::string out = "## " + title + "\n\n";
@@ -166,6 +181,10 @@ std::vector<ReportChart> report_charts(const RunSummary& summary, const MetricsW
       over_stages(metrics, supervised, "loss",
                   {.title = "Loss", .x_label = "step", .y_label = "nats a token", .from_zero = true, .smooth = true}));
   lines.emplace_back(
+      "bits_per_byte.svg",
+      over_stages(metrics, supervised, "val_bpb",
+                  {.title = "Validation text", .x_label = "step", .y_label = "bits per byte", .dots = true}));
+  lines.emplace_back(
       "reward.svg",
       over_rl(metrics, {{"reward", "reward"}},
               {.title = "Reward of the rollouts", .y_label = "mean reward", .from_zero = true, .smooth = true}));
@@ -209,11 +228,13 @@ std::string report_markdown(const RunSummary& summary, const std::vector<ReportC
     out += fmt::format("## Result\n\n{}\n{} held-out problems; ± is one standard error.\n\n",
                        markdown_table(comparison_rows(summary)), first.problems);
   }
+  if (summary.text) out += fmt::format("## Result\n\n{}\n", markdown_table(text_rows(*summary.text)));
   if (!summary.stages.empty()) out += "## Stages\n\n" + markdown_table(stage_rows(summary)) + "\n";
   if (!charts.empty()) out += "## Curves\n\n";
   for (const ReportChart& chart : charts) out += fmt::format("![{}]({})\n\n", escape_markdown(chart.title), chart.file);
   out += transcripts_markdown("Answers before RL", summary.before);
   out += transcripts_markdown("Answers after RL", summary.after);
+  out += samples_markdown(summary.texts);
   std::vector<Row> settings = {{"key", "value"}}, written = {{"path", "what"}};
   for (const auto& [key, value] : summary.settings) settings.push_back({key, value});
   for (const auto& [path, what] : summary.written) written.push_back({path, what});
@@ -246,6 +267,12 @@ std::string summary_json(const RunSummary& summary) {
     json["accuracy_before"] = first.before.accuracy;
     if (first.after) json["accuracy_after"] = first.after->accuracy;
   }
+  if (summary.text) {
+    json["bits_per_byte"] = summary.text->bits_per_byte;
+    json["validation_loss"] = summary.text->loss;
+    json["validation_tokens"] = summary.text->tokens;
+    json["validation_bytes"] = summary.text->bytes;
+  }
   json["evaluations"] = OrderedJson::array();
   for (const Comparison& comparison : summary.comparisons) {
     OrderedJson entry = {{"before", evaluation_json(comparison.before)}};
@@ -265,6 +292,7 @@ void write_report(const Path& run_dir, const RunSummary& summary, const MetricsW
 std::string summary_text(const RunSummary& summary) {
   std::string out;
   if (!summary.comparisons.empty()) out += text_table(comparison_rows(summary)) + "\n";
+  if (summary.text) out += text_table(text_rows(*summary.text)) + "\n";
   if (!summary.stages.empty()) out += text_table(stage_rows(summary)) + "\n";
   std::vector<Row> written;
   for (const auto& [path, what] : summary.written) written.push_back({printable(path), printable(what)});

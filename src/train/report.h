@@ -1,7 +1,9 @@
 // What a finished run leaves to read: report.md with SVG curves beside it, and summary.json for programs.
 //
 // The curves come from the metrics. Names that are looked for, each drawn only where it was written:
-//   pretrain, sft:      loss; max_violation (largest expert load over the even share, minus 1)
+//   train, sft:         loss; val_bpb (bits per byte of validation text); max_violation (largest expert load over the
+//   even
+//                       share, minus 1)
 //   rl:                 reward, accuracy (held out, 0..1; step 0 is before), length (tokens), entropy (nats),
 //                       logprob_gap, logprob_gap_max (|sampler - trainer| a token), max_violation
 #pragma once
@@ -45,6 +47,15 @@ struct Transcript {
   bool right = false;
 };
 
+// Text that was not trained on (eval/bits_per_byte.h).
+struct TextEvaluation {
+  double bits_per_byte = 0, loss = 0;  // loss: nats a token
+  int64_t tokens = 0, bytes = 0;
+};
+struct TextSample {
+  std::string prompt, continuation;
+};
+
 // Load of each expert at the end of a stage, over its even share (1: as many tokens as every other).
 struct ExpertLoad {
   std::string stage;
@@ -62,6 +73,8 @@ struct RunSummary {
   std::vector<StageSummary> stages = {};
   std::vector<Comparison> comparisons = {};  // the first one is the headline
   std::vector<Transcript> before = {}, after = {};
+  std::optional<TextEvaluation> text = {};
+  std::vector<TextSample> texts = {};
   std::vector<ExpertLoad> expert_loads = {};
   std::vector<std::pair<std::string, std::string>> settings = {};  // Recipe::settings()
   std::vector<std::pair<std::string, std::string>> written = {};   // path, what it is

@@ -213,6 +213,10 @@ void run_stage(Transformer& model, const Dataset& data, const StageSettings& s, 
     }
     if (step + 1 == s.steps && s.optimizer.ema_decay > 0)
       end_with_average(model, optimizer, run.run_dir / (s.name + "_raw"));
+    if (run.measure) {
+      if (const NamedValues values = run.measure(step + 1); !values.empty())
+        run.metrics.write(s.name, step + 1, values);
+    }
     if (step + 1 == s.steps) add_expert_load(run.run_dir, expert_load(model, s.name));
     loop.done(step + 1, result.norm);
   }
@@ -223,13 +227,16 @@ StageSummary stage_summary(const MetricsWriter& metrics, const std::string& stag
   StageSummary summary{.name = stage};
   double flops = 0, before = 0;  // wall of the record before
   for (const MetricRecord& record : metrics.records()) {
-    if (record.stage == stage && record.step > 0) {
+    const auto value = [&](const char* name) {
+      const auto at =
+          std::find_if(record.values.begin(), record.values.end(), [&](const auto& v) { return v.first == name; });
+      return at == record.values.end() ? std::nullopt : std::optional(at->second);
+    };
+    if (const auto tokens = value("tokens"); tokens && record.stage == stage) {  // else a measurement
       summary.steps++;
       summary.seconds += record.wall - before;
-      for (const auto& [name, value] : record.values) {
-        if (name == "tokens") summary.tokens += value;
-        if (name == "flops") flops += value;
-      }
+      summary.tokens += *tokens;
+      flops += value("flops").value_or(0);
     }
     before = record.wall;
   }

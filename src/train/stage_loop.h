@@ -1,5 +1,6 @@
 // What the loops of all stages share: going on from a checkpoint, saving, stopping, and the watch over each step.
 #pragma once
+#include <functional>
 #include <limits>
 
 #include "base/error.h"
@@ -20,6 +21,9 @@ struct RunContext {
   std::optional<int64_t> stop_at = {};    // save and stop when so many steps of this stage are done
   double spike_factor = 0;                // NormWatch
   SkippedSteps skip = {};
+  // Called when so many steps of a supervised stage are done; what it returns becomes a record of its own.
+  using Measure = std::function<NamedValues(int64_t step)>;
+  Measure measure = {};
 };
 
 // The user asked for it (interrupt, stop_at); all that was done is saved.

@@ -1,5 +1,5 @@
 // Whole runs: the same bytes for any number of threads, from a resumed run, and nothing lost of an earlier one.
-#include "rl/pipeline.h"
+#include "run/run.h"
 
 #include <algorithm>
 #include <atomic>

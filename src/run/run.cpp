@@ -1,0 +1,12 @@
+#include "run/run.h"
+
+#include "run/task_run.h"
+#include "run/text_run.h"
+
+namespace tenth {
+
+RunSummary run_recipe(const Recipe& recipe, const RunOptions& options) {
+  return has_text(recipe) ? run_text(recipe, options) : run_task(recipe, options);
+}
+
+}  // namespace tenth

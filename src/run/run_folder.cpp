@@ -1,0 +1,85 @@
+#include "run/run_folder.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "run/recipe_model.h"
+
+namespace tenth {
+namespace {
+
+constexpr const char* kRecipeFile = "recipe.toml";
+
+// Keys that a resumed run may have otherwise than the one it goes on from: they do not touch what was done.
+bool may_change(const std::string& key) {
+  return key.starts_with("checkpoint.") || key.ends_with(".skip_steps") || key.ends_with(".spike_factor") ||
+         key == "run.threads";
+}
+
+// The first key whose values differ and may not; empty if there is none.
+std::string changed_key(const Recipe& recipe, const Path& earlier_file) {
+  const auto now = recipe.settings(), before = Recipe::load(earlier_file).settings();
+  for (const auto& setting : now)
+    if (!may_change(setting.first) && !std::count(before.begin(), before.end(), setting)) return setting.first;
+  return now.size() == before.size() ? "" : "task";
+}
+
+}  // namespace
+
+void check_folder(const Recipe& recipe, const RunOptions& options) {
+  namespace fs = std::filesystem;
+  const Path& dir = options.run_dir;
+  const bool run = fs::exists(dir / kRecipeFile) && fs::exists(dir / "metrics.jsonl");
+  if (const Path from = start_folder(recipe); !from.empty()) {
+    const Path way = fs::weakly_canonical(from).lexically_relative(fs::weakly_canonical(dir));
+    require(way.empty() || *way.begin() == "..", ErrorKind::kInput,
+            "{}: run.start_from: expected a model outside the run's own folder {}, got {}",
+            recipe.where("run.start_from"), dir.string(), from.string());
+  }
+  if (!options.resume) {
+    require(!fs::exists(dir) || run || (fs::is_directory(dir) && fs::is_empty(dir)), ErrorKind::kInput,
+            "{}: holds something that is not a run's; name another folder with --out", dir.string());
+    return;
+  }
+  require(run, ErrorKind::kInput, "{}: nothing to resume; start without --resume", dir.string());
+  const std::string changed = changed_key(recipe, dir / kRecipeFile);
+  require(changed.empty(), ErrorKind::kInput,
+          "{}: the recipe differs from the one this run began with ({}); resume with the same recipe and --set options",
+          (dir / kRecipeFile).string(), changed);
+  require(!fs::exists(dir / "summary.json"), ErrorKind::kInput, "{}: this run is finished; its model is {}",
+          dir.string(), (dir / "model").string());
+}
+
+void prepare_folder(const Recipe& recipe, const Path& dir, bool resume) {
+  namespace fs = std::filesystem;
+  const std::vector<std::string> results = {"checkpoints",      "model_sft", "model",        "metrics.jsonl",
+                                            "expert_load.json", "report.md", "summary.json", "heartbeat.json",
+                                            "train_raw",        "sft_raw"};
+  try {
+    fs::create_directories(dir);
+    std::vector<Path> old;
+    for (const auto& entry : fs::directory_iterator(dir)) {
+      const std::string name = entry.path().filename().string();
+      const bool result = std::count(results.begin(), results.end(), name) || name.ends_with(".svg") ||
+                          name.starts_with("events.out.tfevents") || name.starts_with("bad_batch_");
+      if (is_leftover(entry.path()) || (result && !resume)) old.push_back(entry.path());
+    }
+    for (const Path& path : old) fs::remove_all(path);
+  } catch (const fs::filesystem_error& e) {
+    fail(ErrorKind::kIo, "{}: cannot prepare the folder: {}", e.path1().string(), e.code().message());
+  }
+  remove_leftovers(dir);
+  write_file(dir / kRecipeFile, recipe.to_toml());
+}
+
+std::optional<Checkpoint> checkpoint_to_resume(const RunOptions& options) {
+  if (!options.resume) return std::nullopt;
+  FoundCheckpoint found = find_checkpoint(options.run_dir);
+  for (const std::string& line : found.skipped) std::fprintf(stderr, "skipped: %s\n", printable(line).c_str());
+  if (found.newest && !found.skipped.empty()) std::fprintf(stderr, "going on from %s\n", found.newest->folder.c_str());
+  return std::move(found.newest);
+}
+
+}  // namespace tenth
