@@ -1,5 +1,6 @@
-"""Kills a training run again and again and looks at what it leaves: there must always be a whole state to go on from, at
-most one interval is lost, and the run that was killed ends in the same bits as one that was left alone.
+"""Kills a training run again and again and looks at what it leaves: there must always be a whole state to go on from, no
+more is lost than one interval and the steps done while a state is written (at most another interval, for then the next
+one waits), and the run that was killed ends in the same bits as one that was left alone.
 
 usage: python3 tools/torture.py [--kills 1000] [--seconds 0] [--strace] [--binary build/tenth] [--seed 1]
 
@@ -121,6 +122,8 @@ class Torture:
             self.problems.append(f"{found[0][1]} is not whole")
         lost = done - (found[0][0] if found else 0)
         self.most_lost = max(self.most_lost, lost)
+        if lost > 2 * EVERY:
+            self.problems.append(f"{run}: {lost} steps lost")
 
     def killed(self, run, delay):
         """True where the run was killed, False where it ended by itself."""
@@ -149,6 +152,8 @@ class Torture:
                 self.kills += 1
                 self.look(run)
                 self.line()
+                if self.problems or (run / "summary.json").exists():
+                    break
             self.end_of(run, expected)
 
     def strace_kills(self, expected):

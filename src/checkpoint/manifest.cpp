@@ -80,6 +80,7 @@ class TensorHasher {
 // Reads the file once; the tensors' places are given, their hashes and the rest are filled in.
 FileRecord digest_file(const Path& folder, const std::string& name, std::vector<TensorRecord> tensors) {
   FileRecord record{name, 0, "", std::move(tensors)};
+  for (TensorRecord& tensor : record.tensors) tensor.xxh3.clear();
   Sha256 sha;
   TensorHasher hasher(record.tensors);
   read_pieces(folder / name, [&](std::span<const std::byte> piece) {

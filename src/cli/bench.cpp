@@ -17,8 +17,8 @@
 #include "cli/idle_backend.h"
 #include "cli/model_options.h"
 #include "engine/generator.h"
-#include "run/recipe_model.h"
 #include "rl/task_dataset.h"
+#include "run/recipe_model.h"
 #include "tokenizer/small_vocab.h"
 #include "train/stage.h"
 

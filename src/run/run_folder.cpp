@@ -26,6 +26,20 @@ std::string changed_key(const Recipe& recipe, const Path& earlier_file) {
   return now.size() == before.size() ? "" : "task";
 }
 
+// Whether the folder holds nothing but what a run leaves that was killed before its first record.
+bool only_begun(const Path& dir) {
+  for (const auto& entry : std::filesystem::directory_iterator(dir)) {
+    if (is_leftover(entry.path())) continue;
+    if (entry.path().filename() != kRecipeFile) return false;
+    try {
+      if (read_file(entry.path()) != Recipe::load(entry.path()).to_toml()) return false;
+    } catch (const Error&) {
+      return false;  // a recipe of the user's own
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 void check_folder(const Recipe& recipe, const RunOptions& options) {
@@ -39,7 +53,7 @@ void check_folder(const Recipe& recipe, const RunOptions& options) {
             recipe.where("run.start_from"), dir.string(), from.string());
   }
   if (!options.resume) {
-    require(!fs::exists(dir) || run || (fs::is_directory(dir) && fs::is_empty(dir)), ErrorKind::kInput,
+    require(!fs::exists(dir) || run || (fs::is_directory(dir) && only_begun(dir)), ErrorKind::kInput,
             "{}: holds something that is not a run's; name another folder with --out", dir.string());
     return;
   }
@@ -66,6 +80,8 @@ void prepare_folder(const Recipe& recipe, const Path& dir, bool resume) {
                           name.starts_with("events.out.tfevents") || name.starts_with("bad_batch_");
       if (is_leftover(entry.path()) || (result && !resume)) old.push_back(entry.path());
     }
+    // The records last: with them and the recipe it is still a run's folder, wherever this is cut.
+    std::partition(old.begin(), old.end(), [](const Path& path) { return path.filename() != "metrics.jsonl"; });
     for (const Path& path : old) fs::remove_all(path);
   } catch (const fs::filesystem_error& e) {
     fail(ErrorKind::kIo, "{}: cannot prepare the folder: {}", e.path1().string(), e.code().message());

@@ -168,7 +168,8 @@ std::vector<RecipeKey> own_keys() {
 std::vector<RecipeKey> make_keys() {
   std::vector<RecipeKey> keys = own_keys();
   const auto add = [&](const std::vector<RecipeKey>& more) { keys.insert(keys.end(), more.begin(), more.end()); };
-  keys.push_back(integer("train.eval_every", 100, "steps", 0, kMostSteps, "steps between scores of validation text; 0: at the end"));
+  keys.push_back(integer("train.eval_every", 100, "steps", 0, kMostSteps,
+                         "steps between scores of validation text; 0: at the end"));
   add(supervised_keys("train", "optim", {800, 1536, 20, "wsd", 0.1}));
   add(supervised_keys("sft", "sft", {90, 3072, 0, "linear", 0}));
   return keys;

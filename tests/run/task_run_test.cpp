@@ -1,6 +1,4 @@
 // Whole runs: the same bytes for any number of threads, from a resumed run, and nothing lost of an earlier one.
-#include "run/run.h"
-
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -8,6 +6,7 @@
 #include <fstream>
 #include <thread>
 
+#include "run/run.h"
 #include "tiny_run.h"
 #include "tokenizer/chat_format.h"
 #include "train/trainer_state.h"
@@ -196,6 +195,15 @@ TEST(Pipeline, AnEarlierRunIsReplacedOnlyByARunThatCanBegin) {
   std::filesystem::create_directories(other / "model");
   write_file(other / "recipe.toml", "the user's own");
   EXPECT_NE(error_of([&] { run_tiny(other); }).find("holds something that is not a run's"), std::string::npos);
+  // Killed before its first record, a run may begin again; a recipe of the user's own is no such run.
+  const Path begun = folder / "begun";
+  std::filesystem::create_directories(begun);
+  write_file(begun / "recipe.toml", kTinyRecipe);
+  EXPECT_NE(error_of([&] { run_tiny(begun, brief); }).find("not a run's"), std::string::npos);
+  write_file(begun / "recipe.toml", tiny_recipe().to_toml());
+  write_file(begun / "metrics.jsonl.partial-7", "");
+  run_tiny(begun, brief);
+  EXPECT_FALSE(std::filesystem::exists(begun / "metrics.jsonl.partial-7"));
   write_file(folder / "file", "");
   EXPECT_NE(error_of([&] { run_tiny(folder / "file"); }).find("not a run's"), std::string::npos);
   EXPECT_EQ(read_file(other / "recipe.toml"), "the user's own");
