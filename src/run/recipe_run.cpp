@@ -26,11 +26,11 @@ RecipeRun::RecipeRun(const Recipe& recipe, const RunOptions& options)
 }
 
 void RecipeRun::begin(const std::string& task) {
+  watch_interrupts();
   prepare_folder(recipe_, options_.run_dir, resume_.has_value());
   metrics_ = std::make_unique<MetricsWriter>(options_.run_dir);
   if (resume_) metrics_->rewind(resume_->progress.stage, resume_->progress.step);
   peak_flops_ = 1e9 * measured_peak_gflops(compute_type().dtype);
-  watch_interrupts();
   const ModelSize size = model_size(model_->config());
   summary_.recipe = options_.recipe_file;
   summary_.task = task;

@@ -68,7 +68,7 @@ TEST_F(Train, RecipesThatAreWrong) {
   set("rl.lr=nan", "rl.lr");
   set("rl.variant=ppo", "rl.variant");
   set("run.seed=-1", "run.seed");
-  set("run.dtype=fp8", "run.dtype");
+  set("run.dtype=f16", "run.dtype");
   set("rl.steps", "expected section.key=value");
   set("task.name=poetry", "poetry");
   set("task.terms=3", "terms");

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "base/interrupt.h"
+#include "run/run.h"
 #include "tiny_run.h"
 
 namespace tenth::testing {
@@ -98,7 +99,8 @@ TEST(ExactResume, KeysThatTouchNothingMayChange) {
     });
   };
   EXPECT_NE(refused({"optim.lr=1"}, {"train", 11}).find("began with (optim.lr)"), std::string::npos);
-  EXPECT_NE(refused({"task.max_value=8"}, {"train", 11}).find("the recipe differs"), std::string::npos);
+  EXPECT_NE(refused({"task.p_direct=0.5"}, {"train", 11}).find("the recipe differs"), std::string::npos)
+      << refused({"task.p_direct=0.5"}, {"train", 11});
   EXPECT_NE(refused({"train.skip_steps=x"}, {"train", 11}).find("train.skip_steps: expected steps"), std::string::npos);
   EXPECT_NE(refused({}, {"train", 9}).find("--stop-at: expected a step behind train step 9"), std::string::npos);
   EXPECT_NE(refused({}, {"train", 13}).find("--stop-at: expected 1 to 12"), std::string::npos);
