@@ -18,7 +18,7 @@ struct TrainOptions {
   std::string recipe, out;
   std::vector<std::string> set;
   std::optional<std::string> stop_at;
-  bool resume = false, keys = false;
+  bool resume = false, keys = false, profile = false;
 };
 
 // STEP of the stage train, or STAGE:STEP.
@@ -45,9 +45,12 @@ void train(const TrainOptions& options) {
   const Path out = options.out.empty() ? Path("runs") / Path(options.recipe).stem() : Path(options.out);
   std::optional<Progress> stop_at;
   if (options.stop_at) stop_at = parse_stop(*options.stop_at);
-  const RunSummary summary =
-      run_recipe(recipe, {.run_dir = out, .recipe_file = options.recipe, .resume = options.resume, .stop_at = stop_at});
-  std::fputs(summary_text(summary).c_str(), stdout);
+  const RunSummary summary = run_recipe(recipe, {.run_dir = out,
+                                                 .recipe_file = options.recipe,
+                                                 .resume = options.resume,
+                                                 .stop_at = stop_at,
+                                                 .profile = options.profile});
+  std::fputs((summary.profile + (summary.profile.empty() ? "" : "\n") + summary_text(summary)).c_str(), stdout);
   for (const Transcript& sample : summary.after.empty() ? summary.before : summary.after) {
     std::printf("%s  %s  <think>%s%s\n", sample.right ? "right" : "wrong", printable(sample.question).c_str(),
                 printable(sample.completion).c_str(),
@@ -67,6 +70,7 @@ void add_train_commands(CLI::App& app) {
   command->add_flag("--resume", options->resume, "Go on where an interrupted run of the same recipe stopped");
   command->add_option("--stop-at", options->stop_at,
                       "Save and stop, with exit code 0, when so many steps of [train] are done, or STAGE:STEP");
+  command->add_flag("--profile", options->profile, "Print at the end where the time of the run went, by operation");
   command->add_flag("--keys", options->keys, "Print every recipe key with its meaning, unit and default");
   command->footer("Example: tenth train recipes/demo.toml --set run.seed=2 --out runs/second");
   command->callback([options] {

@@ -18,6 +18,7 @@ RecipeRun::RecipeRun(const Recipe& recipe, const RunOptions& options)
       seed_((check_folder(recipe, options), uint64_t(recipe.integer("run.seed")))),
       tokenizer_(recipe_tokenizer(recipe)),
       resume_((check_steps(), checkpoint_to_resume(options))),
+      timed_(options.profile ? std::make_unique<TimedBackend>() : nullptr),
       model_(make_model()) {
   if (!resume_) return;
   const Progress& at = resume_->progress;
@@ -45,15 +46,16 @@ void RecipeRun::begin(const std::string& task) {
 
 ComputeType RecipeRun::compute_type() const { return recipe_compute_type(recipe_); }
 
+Backend& RecipeRun::backend() const { return timed_ ? *timed_ : get_backend("cpu"); }
+
 std::unique_ptr<Transformer> RecipeRun::make_model() const {
-  Backend& backend = get_backend("cpu");
-  if (resume_) return load_model(resume_->folder, backend, compute_type());
+  if (resume_) return load_model(resume_->folder, backend(), compute_type());
   if (const Path from = start_folder(recipe_); !from.empty()) {
-    auto model = load_model(from, backend, compute_type());
+    auto model = load_model(from, backend(), compute_type());
     check_vocabulary(tokenizer_, model->config(), from);
     return model;
   }
-  auto model = std::make_unique<Transformer>(model_config(recipe_, tokenizer_), backend, compute_type());
+  auto model = std::make_unique<Transformer>(model_config(recipe_, tokenizer_), backend(), compute_type());
   initialize(*model, seed_, recipe_.real("model.embedding_init"));
   return model;
 }
@@ -122,6 +124,7 @@ void RecipeRun::save_folder(const char* name) {
 void RecipeRun::finish() {
   const std::string dir = options_.run_dir.string();
   summary_.seconds = metrics_->wall();
+  if (timed_) summary_.profile = profile_table(*timed_, summary_.seconds, 1);
   summary_.expert_loads = read_expert_loads(options_.run_dir);
   summary_.written.insert(summary_.written.end(),
                           {{dir + "/report.md", "curves, results, transcripts"},

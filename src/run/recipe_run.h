@@ -2,6 +2,7 @@
 #pragma once
 #include <memory>
 
+#include "backend/cpu/timed_backend.h"
 #include "run/run.h"
 #include "tokenizer/tokenizer.h"
 #include "train/stage.h"
@@ -38,6 +39,7 @@ class RecipeRun {
   void finish();
 
  private:
+  Backend& backend() const;
   std::unique_ptr<Transformer> make_model() const;
   SkippedSteps skipped_steps(const std::string& stage) const;
   CheckpointPolicy checkpoint_policy() const;
@@ -48,6 +50,7 @@ class RecipeRun {
   uint64_t seed_;
   Tokenizer tokenizer_;
   std::optional<Checkpoint> resume_;
+  std::unique_ptr<TimedBackend> timed_;  // with options.profile; outlives the model
   std::unique_ptr<Transformer> model_;
   std::unique_ptr<MetricsWriter> metrics_;
   double peak_flops_ = 0;

@@ -16,6 +16,7 @@ struct RunOptions {
   bool resume = false;      // go on from the newest whole one of <run>/checkpoints
   // Save and stop when so many steps of the stage are done: throws Stopped.
   std::optional<Progress> stop_at = {};
+  bool profile = false;  // RunSummary::profile
 };
 
 // Writes <run>/model (a Hugging Face folder; of a task <run>/model_sft too), metrics, report.md, summary.json. Without

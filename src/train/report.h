@@ -78,7 +78,8 @@ struct RunSummary {
   std::vector<ExpertLoad> expert_loads = {};
   std::vector<std::pair<std::string, std::string>> settings = {};  // Recipe::settings()
   std::vector<std::pair<std::string, std::string>> written = {};   // path, what it is
-  std::string next_command = {};                                   // "build/tenth chat runs/demo/model"
+  std::string profile = {};       // where the time went, by operation; empty: not asked for
+  std::string next_command = {};  // "build/tenth chat runs/demo/model"
 };
 
 // Writes report.md, its *.svg and summary.json into the folder; each file is whole or absent (kIo).

@@ -2,6 +2,7 @@
 #pragma once
 #include <chrono>
 #include <map>
+#include <mutex>
 #include <string>
 
 #include "backend/cpu/cpu_backend.h"
@@ -23,14 +24,20 @@ class TimedBackend final : public CpuBackend {
   template <class Work>
   auto timed(const char* name, double operations, const Work& work) {
     struct Stop {  // also where work throws
-      Entry& entry;
+      TimedBackend& backend;
+      const char* name;
+      double operations;
       std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
-      ~Stop() { entry.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
+      ~Stop() {
+        const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+        const std::lock_guard lock(backend.mutex_);
+        Entry& entry = backend.entries_[name];
+        entry.calls++;
+        entry.seconds += took.count();
+        entry.operations += operations;
+      }
     };
-    Entry& entry = entries_[name];
-    entry.calls++;
-    entry.operations += operations;
-    const Stop stop{entry};
+    const Stop stop{*this, name, operations};
     return work();
   }
   // Of rows (N, O) by weights (…, O, I).
@@ -166,11 +173,12 @@ class TimedBackend final : public CpuBackend {
   }
 
  private:
+  std::mutex mutex_;  // Muon updates small matrices side by side
   std::map<std::string, Entry> entries_;
 };
 
 // A line an operation, the longest first: share of the time, calls, milliseconds, GFLOP/s of matrix products. steps:
-// the calls and times are given for one.
+// the calls and times are given for one. Operations that ran side by side (small matrices of Muon) count each.
 std::string profile_table(const TimedBackend& backend, double seconds, int steps);
 
 }  // namespace tenth
