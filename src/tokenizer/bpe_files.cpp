@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tokenizer/chat_format.h"
+#include "tokenizer/tokenizer_json.h"
 
 namespace tenth {
 namespace {
@@ -61,22 +62,8 @@ const std::vector<std::string>& text_specials() {
 }
 
 OrderedJson bpe_tokenizer_json(const BpeVocabulary& vocabulary, const std::vector<std::string>& specials) {
-  OrderedJson added = OrderedJson::array();
-  for (const std::string& token : specials)
-    added.push_back({{"id", added.size()},
-                     {"content", token},
-                     {"single_word", false},
-                     {"lstrip", false},
-                     {"rstrip", false},
-                     {"normalized", false},
-                     {"special", true}});
   const auto bos = std::find(specials.begin(), specials.end(), kBosToken);
-  OrderedJson json;
-  json["version"] = "1.0";
-  json["truncation"] = nullptr;
-  json["padding"] = nullptr;
-  json["added_tokens"] = std::move(added);
-  json["normalizer"] = nullptr;
+  OrderedJson json = tokenizer_json_head(specials);
   json["pre_tokenizer"] = pre_tokenizer();
   json["post_processor"] = bos == specials.end() ? OrderedJson() : bos_before_text(bos - specials.begin());
   json["decoder"] = byte_level(true);

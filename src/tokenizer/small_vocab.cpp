@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "tokenizer/chat_format.h"
 #include "tokenizer/pattern.h"
+#include "tokenizer/tokenizer_json.h"
 #include "tokenizer/utf8.h"
 
 namespace tenth {
@@ -47,24 +48,10 @@ std::string word_pattern(std::vector<std::string> words) {
 
 OrderedJson SmallVocab::tokenizer_json() const {
   check(*this);
-  OrderedJson added = OrderedJson::array(), vocab = OrderedJson::object();
-  for (const std::string& token : specials) {
-    added.push_back({{"id", added.size()},
-                     {"content", token},
-                     {"single_word", false},
-                     {"lstrip", false},
-                     {"rstrip", false},
-                     {"normalized", false},
-                     {"special", true}});
-    vocab[token] = vocab.size();
-  }
+  OrderedJson vocab = OrderedJson::object();
+  for (const std::string& token : specials) vocab[token] = vocab.size();
   for (const std::string& word : words) vocab[word] = vocab.size();
-  OrderedJson json;
-  json["version"] = "1.0";
-  json["truncation"] = nullptr;
-  json["padding"] = nullptr;
-  json["added_tokens"] = std::move(added);
-  json["normalizer"] = nullptr;
+  OrderedJson json = tokenizer_json_head(specials);
   json["pre_tokenizer"] = {
       {"type", "Split"}, {"pattern", {{"Regex", word_pattern(words)}}}, {"behavior", "Isolated"}, {"invert", false}};
   json["post_processor"] = nullptr;

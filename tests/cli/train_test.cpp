@@ -44,9 +44,10 @@ class Train : public ::testing::Test {
 
 TEST_F(Train, SaysWhatItDid) {
   const Path run = folder_ / "run";
-  const Result result = tenth(command(run));
+  const Result result = tenth(command(run, {"--profile"}));
   const std::string out = expect_success(result);
-  for (const char* part : {"right answers", "before RL", "after RL", "train", "/model_sft", "/report.md", "next:"})
+  for (const char* part : {"linear_backward_weight", "GFLOP/s", "right answers", "before RL", "after RL", "train",
+                           "/model_sft", "/report.md", "next:"})
     EXPECT_NE(out.find(part), std::string::npos) << part;
   for (const char* stage : {"train     [", "sft       [", "rl        ["})
     EXPECT_NE(result.err.find(stage), std::string::npos) << stage;

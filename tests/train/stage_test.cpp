@@ -7,22 +7,11 @@
 
 #include "base/interrupt.h"
 #include "rl/task_dataset.h"
+#include "stage_util.h"
 #include "tensor_util.h"
-#include "tiny_run.h"
 
 namespace tenth::testing {
 namespace {
-
-Examples some_examples(int sequences, uint64_t seed) {
-  Rng rng(seed);
-  Examples examples;
-  for (int i = 0; i < sequences; i++) {
-    std::vector<int32_t> ids(12);
-    for (int32_t& id : ids) id = int32_t(rng.below(120));
-    examples.add(ids, 0);
-  }
-  return examples;
-}
 
 // The same batch at every step; can raise SIGINT, as Ctrl-C would, while it is asked for batch number `stop_at`.
 class FixedBatches : public Dataset {
@@ -37,17 +26,6 @@ class FixedBatches : public Dataset {
  private:
   std::vector<Examples> batches_;
   int64_t stop_at_;
-};
-
-StageSettings settings_for(const std::vector<std::string>& overrides) {
-  return stage_settings(tiny_recipe(overrides), "train");
-}
-
-struct StageRun {
-  TempFolder folder;
-  MetricsWriter metrics{folder.path()};
-  RunContext context{.run_dir = folder.path(), .metrics = metrics, .resume = {}};
-  double last(const std::string& name) const { return metrics.last("train", name).value(); }
 };
 
 std::vector<float> all_weights(Transformer& model) {

@@ -1,22 +1,11 @@
 // Options of a stage: what they do to its steps; and training in FP8.
 #include "rl/task_dataset.h"
+#include "stage_util.h"
 #include "tensor_util.h"
-#include "tiny_run.h"
 #include "train/step_plan.h"
 
 namespace tenth::testing {
 namespace {
-
-Examples some_examples(int sequences, uint64_t seed) {
-  Rng rng(seed);
-  Examples examples;
-  for (int i = 0; i < sequences; i++) {
-    std::vector<int32_t> ids(12);
-    for (int32_t& id : ids) id = int32_t(rng.below(120));
-    examples.add(ids, 0);
-  }
-  return examples;
-}
 
 class Batches : public Dataset {
  public:
@@ -25,16 +14,6 @@ class Batches : public Dataset {
     return some_examples(2, uint64_t(index));
   }
   mutable std::vector<int64_t> asked;
-};
-
-StageSettings settings_for(const std::vector<std::string>& overrides) {
-  return stage_settings(tiny_recipe(overrides), "train");
-}
-
-struct StageRun {
-  TempFolder folder;
-  MetricsWriter metrics{folder.path()};
-  RunContext context{.run_dir = folder.path(), .metrics = metrics, .resume = {}};
 };
 
 Values weights(Transformer& model) {

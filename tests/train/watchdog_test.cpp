@@ -9,8 +9,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "base/interrupt.h"
 #include "checkpoint/safetensors.h"
-#include "tiny_run.h"
-#include "train/stage.h"
+#include "stage_util.h"
 
 namespace tenth::testing {
 namespace {
@@ -46,20 +45,9 @@ TEST(SkippedSteps, Lists) {
         << text;
 }
 
-Examples some_examples(int sequences, uint64_t seed) {
-  Rng rng(seed);
-  Examples examples;
-  for (int i = 0; i < sequences; i++) {
-    std::vector<int32_t> ids(12);
-    for (int32_t& id : ids) id = int32_t(rng.below(120));
-    examples.add(ids, 1);
-  }
-  return examples;
-}
-
 class SomeBatches : public Dataset {
  public:
-  Examples batch(int64_t index) const override { return some_examples(2, uint64_t(index)); }
+  Examples batch(int64_t index) const override { return some_examples(2, uint64_t(index), 1); }
 };
 
 // Writes a number that is none into a result of the loss or of a backward, once.
