@@ -34,10 +34,10 @@ class TextRun {
     run_.save_folder("model");
     const std::string model = run_.folder("model").string();
     run_.summary().written = {{model, "the model (Hugging Face folder)"}};
-    const bool chats = !recipe_.list("data.conversations").empty();
-    run_.summary().next_command = fmt::format(
-        chats ? "build/tenth chat --model {}" : "build/tenth generate --model {} --prompt 'It was' --temperature 0.8",
-        model);
+    run_.summary().next_command =
+        recipe_.list("data.conversations").empty()
+            ? fmt::format("build/tenth generate --model {} --prompt 'It was' --temperature 0.8", model)
+            : fmt::format("build/tenth chat --model {}", model);
     run_.finish();
     return run_.summary();
   }
