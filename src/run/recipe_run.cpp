@@ -2,7 +2,6 @@
 
 #include "backend/cpu/machine.h"
 #include "backend/cpu/peak.h"
-#include "base/interrupt.h"
 #include "base/threads.h"
 #include "checkpoint/model_folder.h"
 #include "eval/graded.h"
@@ -27,7 +26,6 @@ RecipeRun::RecipeRun(const Recipe& recipe, const RunOptions& options)
 }
 
 void RecipeRun::begin(const std::string& task) {
-  watch_interrupts();
   prepare_folder(recipe_, options_.run_dir, resume_.has_value());
   metrics_ = std::make_unique<MetricsWriter>(options_.run_dir);
   if (resume_) metrics_->rewind(resume_->progress.stage, resume_->progress.step);

@@ -55,7 +55,6 @@ void prepare_text(const Recipe& recipe) {
   if (files.empty()) return;
   require(folders.size() == 1, ErrorKind::kInput, "{}: data.path: expected one folder for data.files, got {}",
           recipe.where("data.path"), folders.size());
-  watch_interrupts();
   PrepareSettings settings{.files = paths_of(files),
                            .out = folders[0],
                            .vocab_size = recipe.integer("data.vocab_size"),
