@@ -89,7 +89,7 @@ class Translator {
 };
 
 std::string message_of(int error) {
-  PCRE2_UCHAR text[256];
+  PCRE2_UCHAR text[256] = {};  // not written where the number is no error's
   pcre2_get_error_message(error, text, sizeof text);
   return reinterpret_cast<const char*>(text);
 }
@@ -124,8 +124,9 @@ Pattern::Pattern(std::string_view expression, std::string where) : where_(std::m
   pcre2_set_parens_nest_limit(context.get(), 128);
   auto* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(), options, &error,
                              &offset, context.get());
-  require(code != nullptr, ErrorKind::kInput, "{}: expected a regular expression, got one with an error: {}: {}",
-          where_, message_of(error), expression);
+  if (!code)
+    fail(ErrorKind::kInput, "{}: expected a regular expression, got one with an error: {}: {}", where_,
+         message_of(error), expression);
   code_.reset(code, pcre2_code_free);
   pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);  // where this fails, pcre2_match interprets
 }
@@ -141,9 +142,9 @@ bool Pattern::find(std::string_view text, size_t from, size_t& begin, size_t& en
   int result = match(0);
   if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(PCRE2_NO_JIT);
   if (result == PCRE2_ERROR_NOMATCH) return false;
-  require(result >= 0, ErrorKind::kInput,
-          "{}: expected a pattern that splits a text of {} bytes in linear time, got: {}", where_, text.size(),
-          message_of(result));
+  if (result < 0)
+    fail(ErrorKind::kInput, "{}: expected a pattern that splits a text of {} bytes in linear time, got: {}", where_,
+         text.size(), message_of(result));
   const size_t* bounds = pcre2_get_ovector_pointer(use.data);
   begin = bounds[0];
   end = bounds[1];

@@ -21,6 +21,8 @@ void* operator new(std::size_t bytes) { return counted(bytes, kUsual); }
 void* operator new[](std::size_t bytes) { return counted(bytes, kUsual); }
 void* operator new(std::size_t bytes, std::align_val_t alignment) { return counted(bytes, std::size_t(alignment)); }
 void* operator new[](std::size_t bytes, std::align_val_t alignment) { return counted(bytes, std::size_t(alignment)); }
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return counted(bytes, kUsual); }
+void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept { return counted(bytes, kUsual); }
 void operator delete(void* p) noexcept { std::free(p); }
 void operator delete[](void* p) noexcept { std::free(p); }
 void operator delete(void* p, std::size_t) noexcept { std::free(p); }
