@@ -1,5 +1,7 @@
 #include "autograd/weight.h"
 
+#include <utility>
+
 namespace tenth {
 namespace {
 
@@ -18,6 +20,16 @@ void round_to_fp8(const Tensor& compute, const Tensor& value, Fp8Scale scale) {
 }
 
 }  // namespace
+
+const Tensor& Weight::gradient() {
+  if (std::exchange(grad_is_zero, false)) backend_of(grad).fill(grad, 0);
+  return grad;
+}
+
+void Weight::add_product(Weight* bias, const Tensor& dy, const Tensor& x, const Tensor& offsets) {
+  backend_of(grad).linear_backward_weight(grad, bias ? bias->gradient() : Tensor(), dy, x, offsets,
+                                          std::exchange(grad_is_zero, false));
+}
 
 void Weight::refresh() {
   packed = Tensor();

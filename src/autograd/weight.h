@@ -25,10 +25,16 @@ struct Weight {
   Tensor value;    // the master copy, G
   Tensor compute;  // T: the same tensor as value where the types are equal; FP8: rounded, of fp8_product_type
   Tensor packed;   // pack_weight(compute), made when a linear first needs it
-  Tensor grad;     // as value; not defined while the weight is not trained
+  Tensor grad;     // as value; not defined while the weight is not trained. To be read through gradient()
+  bool grad_is_zero = false;  // it stands for zeros, whatever its memory holds: the first product is assigned to it
   std::optional<Fp8Scale> fp8;
 
   bool trained() const { return grad.defined(); }
+
+  // The gradient, to be read or added to.
+  const Tensor& gradient();
+  // gradient (+)= dy^T x, and the bias's += column sums of dy; as Backend::linear_backward_weight.
+  void add_product(Weight* bias, const Tensor& dy, const Tensor& x, const Tensor& offsets);
 
   // To be called after value changed: the copies that kernels read follow it.
   void refresh();

@@ -78,6 +78,13 @@ struct AdamWArgs {
   bool cautious = false;  // decay only where m and p have one sign, so that both shrink p
 };
 
+struct MatmulArgs {
+  bool symmetric = false;  // c is, as a b and add are: a backend may make one half and copy the other
+  double alpha = 1;  // other than 1 only with add
+  Tensor add = {};  // (M, N), or not defined; not c
+  double beta = 1;
+};
+
 class Backend : public Device {
  public:
   // --- elementwise ---------------------------------------------------------------------------------------------------
@@ -99,11 +106,13 @@ class Backend : public Device {
                               const Tensor& bias, const Tensor& offsets) = 0;
   // dx = dy w.  dx (N, I) T; dy (N, O) T or f32.
   virtual void linear_backward_input(const Tensor& dx, const Tensor& dy, const Tensor& w, const Tensor& offsets) = 0;
-  // dw += dy^T x.  dw as w, G; dbias (O) G += column sums of dy, or not defined.
+  // dw += dy^T x, or dw = dy^T x, whatever dw held.  dw as w, G; dbias (O) G += column sums of dy, or not defined.
   virtual void linear_backward_weight(const Tensor& dw, const Tensor& dbias, const Tensor& dy, const Tensor& x,
-                                      const Tensor& offsets) = 0;
-  // c = a b with a (M, K) or transposed (K, M), b (K, N) or transposed (N, K). f32 or f64, rows. (Muon, absorbed MLA)
-  virtual void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) = 0;
+                                      const Tensor& offsets, bool assign) = 0;
+  // c = alpha a b + beta add with a (M, K) or transposed (K, M), b (K, N) or transposed (N, K), all of one type, rows.
+  // Sums and alpha … beta in f32 at least. (Muon)
+  virtual void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+                      const MatmulArgs& args) = 0;
 
   // --- 8-bit floating point -----------------------------------------------------------------------------------------
   // scales = fp8_scale(amax of the tile); q = x / scale, both in f32.  q (R, C), or (E, R, C) for blocks, f8_e4m3,

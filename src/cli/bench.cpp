@@ -119,6 +119,7 @@ struct Trainer {
     loss.mtp_weight = model.has_mtp() ? settings.mtp_weight : 0;
     loss.balance_weight = settings.balance_weight;
     loss.count_load = true;
+    loss.recompute = settings.recompute;
   }
 
   void forward(const Examples& examples) { loss_only(model, examples, loss); }
@@ -235,13 +236,16 @@ OrderedJson bench_machine() {
 
 OrderedJson bench_step(const StepBenchOptions& options) {
   const DType compute = compute_type_of(options.dtype);
-  const StepCase step_case = options.shape.empty() ? recipe_case(options.recipe) : shape_case(options.shape);
+  StepCase step_case = options.shape.empty() ? recipe_case(options.recipe) : shape_case(options.shape);
+  step_case.settings.recompute |= options.recompute;
   const Examples& examples = step_case.examples;
   Trainer trainer(step_case, get_backend("cpu"), compute);
   time_steps(trainer, 2, examples);
-  const Device& memory = trainer.model.backend();
+  Device& memory = trainer.model.backend();
+  memory.reset_peak();
   const size_t allocations = memory.pool_statistics().system_allocations;
   const StepTimes times = time_steps(trainer, options.steps, examples);
+  const size_t peak_bytes = memory.pool_statistics().peak_bytes_in_use;
 
   IdleBackend idle;
   std::vector<double> outside;
@@ -277,6 +281,7 @@ OrderedJson bench_step(const StepBenchOptions& options) {
           {"tokens_per_s", rounded(double(examples.tokens()) / step)},
           {"model_gflops", rounded(flops / step / 1e9)},
           {"share_of_peak", rounded(flops / step / 1e9 / measured_peak_gflops(compute))},
+          {"peak_memory_mb", rounded(double(peak_bytes) / 1e6)},
           {"outside_kernels_ms", rounded(1e3 * best(outside))},
           {"outside_kernels_share", rounded(best(outside) / step)},
           {"system_allocations_per_step",
@@ -329,6 +334,8 @@ void add_bench_commands(CLI::App& app) {
   command->add_option("recipe", step->recipe, "Recipe file")->capture_default_str();
   command->add_option("--shape", step->shape, "In place of a recipe: dsv3a, dsv3b, dense10m or dense124m, with AdamW");
   command->add_option("--dtype", step->dtype, "Compute type: f32, bf16")->capture_default_str();
+  command->add_flag("--recompute", step->recompute,
+                    "Norms, MLA's up-projections and SwiGLU again in the backward pass");
   command->add_flag("--profile", step->profile, "Print a table of the time by operation too");
   command->add_option("--steps", step->steps, "Steps to time")->capture_default_str()->check(CLI::Range(1, 100000));
   command->footer("Example: tenth bench step recipes/demo.toml --threads 1");

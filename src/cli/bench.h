@@ -12,7 +12,8 @@ struct StepBenchOptions {
   std::string recipe = "recipes/demo.toml";  // its model, its batches of text and optimizer
   std::string shape;                         // in place of a recipe: a name of bench_shapes.h
   std::string dtype = "f32";
-  bool profile = false;  // print the time by operation, too
+  bool recompute = false;  // as train.recompute
+  bool profile = false;    // print the time by operation, too
   int steps = 20;
 };
 

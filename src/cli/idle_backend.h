@@ -20,8 +20,8 @@ class IdleBackend final : public HostBackend {
   Tensor pack_weight(T w) override { return Tensor::make(*this, w.dtype(), w.shape()); }
   void linear_forward(T, T, T, T, T, T) override {}
   void linear_backward_input(T, T, T, T) override {}
-  void linear_backward_weight(T, T, T, T, T) override {}
-  void matmul(T, T, bool, T, bool) override {}
+  void linear_backward_weight(T, T, T, T, T, bool) override {}
+  void matmul(T, T, bool, T, bool, const MatmulArgs&) override {}
   void fp8_quantize(T, T, T, T, const Fp8Args&) override {}
   void fp8_dequantize(T, T, T, T, const Fp8Args&) override {}
   void embedding_forward(T, T, T) override {}

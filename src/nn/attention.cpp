@@ -44,7 +44,7 @@ MLA::MLA(const ModelConfig& c, ParameterList& parameters, const std::string& pre
 
 Var MLA::query(const Var& x, const Pass& pass) {
   Var q =
-      q_ ? ops::linear(x, *q_) : ops::linear(ops::rms_norm(ops::linear(x, *q_a_), *q_a_norm_, kLatentNormEps), *q_b_);
+      q_ ? ops::linear(x, *q_) : ops::expand(ops::rms_norm(ops::linear(x, *q_a_), *q_a_norm_, kLatentNormEps), *q_b_);
   q = ops::view(q, {x.value().dim(0), heads_, nope_dim_ + rope_dim_});
   return ops::rope(q, pass.batch.positions, pass.rope_table, nope_dim_, rope_style_);  // (N, H, dn + dr)
 }
@@ -62,7 +62,7 @@ Var MLA::forward(const Var& x, const Pass& pass, LayerCache* cache) {
     backend.cache_store(cache->latent, k_rope.value(), latent_dim_, places_of(pass));
     if (pass.decode) return ops::linear(decode_absorbed(q.value(), pass, *cache), *o_);
   }
-  Var kv = ops::linear(latent, *kv_b_);  // (N, H (dn + dv))
+  Var kv = ops::expand(latent, *kv_b_);  // (N, H (dn + dv))
   if (cache && cache->keys) {
     store(kv.value(), k_rope.value(), pass, *cache);
     if (pass.decode) return ops::linear(decode_expanded(q.value(), pass, *cache), *o_);

@@ -25,7 +25,7 @@ struct Parameter {
   int64_t row_begin = 0, row_end = -1;  // rows of the matrix, -1: all
 
   Tensor value() const { return view_of(weight->value); }
-  Tensor grad() const { return weight->grad ? view_of(weight->grad) : Tensor(); }
+  Tensor grad() const { return weight->grad ? view_of(weight->gradient()) : Tensor(); }
   Shape shape() const { return value().shape(); }
 
   // This parameter's part of a tensor shaped like its weight.

@@ -121,9 +121,7 @@ void Transformer::set_training(bool on) {
 }
 
 void Transformer::zero_gradients() {
-  for (const WeightPtr& weight : parameters_.weights()) {
-    if (weight->grad) backend().fill(weight->grad, 0);
-  }
+  for (const WeightPtr& weight : parameters_.weights()) weight->grad_is_zero = weight->trained();
 }
 
 void Transformer::refresh() {

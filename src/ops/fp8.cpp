@@ -51,18 +51,18 @@ Var fp8_linear(const Var& x, Weight& w, Weight* bias, const Tensor& offsets) {
   const Fp8Rows rows = quantized(x.value(), Tile::kRow, scale, Tensor());
   Tensor y = Tensor::make(backend, inside, {x.value().dim(0), weight.dim(-2)});
   backend.linear_forward(y, dequantized(rows, inside), weight, w.packed, bias ? bias->value : Tensor(), offsets);
-  return record(converted(y, outside), x.needs_gradient() || w.trained(), [=, &w](const Tensor& dy) {
-    Backend& backend = backend_of(dy);
-    if (x.needs_gradient()) {
-      Tensor dx = Tensor::make(backend, inside, rows.q.shape());
-      backend.linear_backward_input(dx, rounded(dy, Tile::kRow, scale, Tensor(), inside), w.compute, offsets);
-      x.add_gradient(converted(dx, outside));
-    }
-    if (!w.trained()) return;
-    const Tensor down = rounded(dequantized(rows, inside), Tile::kColumn, scale, offsets, inside);
-    backend.linear_backward_weight(w.grad, bias ? bias->grad : Tensor(),
-                                   rounded(dy, Tile::kColumn, scale, offsets, inside), down, offsets);
-  });
+  return record(
+      converted(y, outside), x.needs_gradient() || w.trained(), [=, x = x.without_value(), &w](const Tensor& dy) {
+        Backend& backend = backend_of(dy);
+        if (x.needs_gradient()) {
+          Tensor dx = Tensor::make(backend, inside, rows.q.shape());
+          backend.linear_backward_input(dx, rounded(dy, Tile::kRow, scale, Tensor(), inside), w.compute, offsets);
+          x.add_gradient(converted(dx, outside));
+        }
+        if (!w.trained()) return;
+        const Tensor down = rounded(dequantized(rows, inside), Tile::kColumn, scale, offsets, inside);
+        w.add_product(bias, rounded(dy, Tile::kColumn, scale, offsets, inside), down, offsets);
+      });
 }
 
 }  // namespace tenth::ops

@@ -16,20 +16,26 @@ Var linear_any(DType out, const Var& x, Weight& w, Weight* bias, const Tensor& o
   if (!w.packed) w.packed = backend.pack_weight(weight);
   Tensor y = Tensor::make(backend, out, {x.value().dim(0), outputs});
   backend.linear_forward(y, x.value(), weight, w.packed, bias ? bias->value : Tensor(), offsets);
-  return record(y, x.needs_gradient() || w.trained(), [=, &w](const Tensor& dy) {
-    Backend& backend = backend_of(dy);
-    if (x.needs_gradient()) {
-      Tensor dx = Tensor::make(backend, x.value().dtype(), x.value().shape());
-      backend.linear_backward_input(dx, dy, w.compute, offsets);
-      x.add_gradient(dx);
-    }
-    if (w.trained()) backend.linear_backward_weight(w.grad, bias ? bias->grad : Tensor(), dy, x.value(), offsets);
-  });
+  return record(y, x.needs_gradient() || w.trained(),
+                [=, x = w.trained() ? x.kept() : x.without_value(), shape = x.value().shape(),
+                 dtype = x.value().dtype(), &w](const Tensor& dy) {
+                  Backend& backend = backend_of(dy);
+                  if (x.needs_gradient()) {
+                    Tensor dx = Tensor::make(backend, dtype, shape);
+                    backend.linear_backward_input(dx, dy, w.compute, offsets);
+                    x.add_gradient(dx);
+                  }
+                  if (w.trained()) w.add_product(bias, dy, x.value(), offsets);
+                });
 }
 
 }  // namespace
 
 Var linear(const Var& x, Weight& w, Weight* bias) { return linear_any(x.value().dtype(), x, w, bias, Tensor()); }
+
+Var expand(const Var& x, Weight& w) {
+  return recomputed(linear(x, w), [x = x.kept(), &w] { return linear(x, w).value(); });
+}
 
 Var linear_to(DType out, const Var& x, Weight& w) { return linear_any(out, x, w, nullptr, Tensor()); }
 
@@ -41,7 +47,8 @@ Var embedding(const Tensor& ids, Weight& w) {
   Backend& backend = backend_of(ids);
   Tensor y = Tensor::make(backend, w.compute.dtype(), {ids.dim(0), w.compute.dim(1)});
   backend.embedding_forward(y, ids, w.compute);
-  return record(y, w.trained(), [=, &w](const Tensor& dy) { backend_of(dy).embedding_backward(w.grad, dy, ids); });
+  return record(y, w.trained(),
+                [ids, &w](const Tensor& dy) { backend_of(dy).embedding_backward(w.gradient(), dy, ids); });
 }
 
 }  // namespace tenth::ops

@@ -7,6 +7,8 @@ namespace tenth::ops {
 
 // y = x w^T + bias.  x (N, I); w (O, I); bias (O) or null; y (N, O) of type out (the type of x, or f32).
 Var linear(const Var& x, Weight& w, Weight* bias = nullptr);
+// The same, of a result wider than x: a tape that recomputes keeps x and makes y again (MLA's up-projections).
+Var expand(const Var& x, Weight& w);
 Var linear_to(DType out, const Var& x, Weight& w);
 
 // Rows [offsets[e], offsets[e + 1]) of x (R, I) use w[e] of w (E, O, I).

@@ -31,7 +31,7 @@ TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, co
                              options.with_entropy ? entropy.slice(0, begin, end) : Tensor(), logits,
                              targets.slice(0, begin, end));
   }
-  Var out = record(logprobs, x.needs_gradient() || w.trained(), [=, &w](const Tensor& dlogprobs) {
+  Var out = record(logprobs, x.needs_gradient() || w.trained(), [=, x = x.kept(), &w](const Tensor& dlogprobs) {
     Backend& backend = backend_of(dlogprobs);
     Tensor dx = Tensor::make(backend, x.value().dtype(), x.value().shape());
     Tensor dlse = z_weight != 0 ? Tensor::make(backend, statistics, {tokens}) : Tensor();
@@ -51,7 +51,7 @@ TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, co
         backend.copy(dlogits, logits);
       }
       backend.linear_backward_input(dx.slice(0, begin, end), dlogits, w.compute, Tensor());
-      if (w.trained()) backend.linear_backward_weight(w.grad, Tensor(), dlogits, rows, Tensor());
+      if (w.trained()) w.add_product(nullptr, dlogits, rows, Tensor());
     }
     x.add_gradient(dx);
   });

@@ -32,6 +32,7 @@ struct LossSettings {
   double balance_weight = 0;  // alpha of the sequence-wise balance loss, summed over mixtures
   double z_weight = 0;  // of the mean of lse^2 over scored tokens, lse = ln sum_v e^logit (z-loss: PaLM, section 5)
   bool count_load = false;
+  bool recompute = false;  // cheap activations again in the backward pass, for memory (autograd/tape.h); same bits
   // Divisors of the sums; 0: the batch's own counts. With gradient accumulation, those of the whole step.
   int64_t main_tokens = 0, mtp_tokens = 0;
   double balance_share = 1;  // of this micro-batch in the step

@@ -75,9 +75,11 @@ StageSettings stage_settings(const Recipe& recipe, const std::string& section) {
   s.name = section;
   s.steps = recipe.integer(key("steps"));
   s.accumulate = recipe.integer(key("accumulate"));
+  s.recompute = recipe.flag(key("recompute"));
   s.optimizer = optimizer_options(recipe, optim_section);
   s.optimizer.weight_decay = recipe.real(optim("weight_decay"));
   s.optimizer.variant = muon_variant(recipe.text(optim("muon_variant")));
+  s.optimizer.muon_products = recipe.text(optim("muon_dtype")) == "bf16" ? DType::kBF16 : DType::kF32;
   s.optimizer.normalize_rows = recipe.flag(optim("normuon"));
   s.optimizer.cautious_decay = recipe.flag(optim("cautious_decay"));
   s.optimizer.ema_decay = recipe.real(key("ema_decay"));
@@ -158,6 +160,7 @@ StepResult train_step(Transformer& model, Optimizer& optimizer, const StageSetti
                               .balance_weight = s.balance_weight,
                               .z_weight = s.z_weight,
                               .count_load = true,
+                              .recompute = s.recompute,
                               .main_tokens = data.main_targets,
                               .mtp_tokens = data.mtp_targets,
                               .balance_share = 1 / double(data.batches.size())};

@@ -16,6 +16,7 @@ namespace tenth {
 struct StageSettings {
   std::string name;  // the recipe's section
   int64_t steps = 0, accumulate = 1;
+  bool recompute = false;
   OptimizerOptions optimizer;
   Schedule schedule;
   double clip = 0;

@@ -23,8 +23,9 @@ class CpuBackend : public HostBackend {
                       const Tensor& offsets) override;
   void linear_backward_input(const Tensor& dx, const Tensor& dy, const Tensor& w, const Tensor& offsets) override;
   void linear_backward_weight(const Tensor& dw, const Tensor& dbias, const Tensor& dy, const Tensor& x,
-                              const Tensor& offsets) override;
-  void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) override;
+                              const Tensor& offsets, bool assign) override;
+  void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+              const MatmulArgs& args) override;
 
   // 8-bit floating point: fp8.cpp
   void fp8_quantize(const Tensor& q, const Tensor& scales, const Tensor& x, const Tensor& offsets,

@@ -70,13 +70,14 @@ class TimedBackend final : public CpuBackend {
     return timed("linear_backward_input", products(dy, w),
                  [&] { return CpuBackend::linear_backward_input(dx, dy, w, offsets); });
   }
-  void linear_backward_weight(T dw, T dbias, T dy, T x, T offsets) override {
+  void linear_backward_weight(T dw, T dbias, T dy, T x, T offsets, bool assign) override {
     return timed("linear_backward_weight", products(dy, dw),
-                 [&] { return CpuBackend::linear_backward_weight(dw, dbias, dy, x, offsets); });
+                 [&] { return CpuBackend::linear_backward_weight(dw, dbias, dy, x, offsets, assign); });
   }
-  void matmul(T c, T a, bool transpose_a, T b, bool transpose_b) override {
-    return timed("matmul", 2.0 * double(c.count()) * double(a.dim(transpose_a ? 0 : 1)),
-                 [&] { return CpuBackend::matmul(c, a, transpose_a, b, transpose_b); });
+  void matmul(T c, T a, bool transpose_a, T b, bool transpose_b, const MatmulArgs& args) override {
+    const double half = args.symmetric ? 1 : 2;
+    return timed("matmul", half * double(c.count()) * double(a.dim(transpose_a ? 0 : 1)),
+                 [&] { return CpuBackend::matmul(c, a, transpose_a, b, transpose_b, args); });
   }
   void embedding_forward(T y, T ids, T w) override {
     return timed("embedding_forward", 0, [&] { return CpuBackend::embedding_forward(y, ids, w); });

@@ -22,8 +22,9 @@ class ReferenceBackend : public HostBackend {
                       const Tensor& offsets) override;
   void linear_backward_input(const Tensor& dx, const Tensor& dy, const Tensor& w, const Tensor& offsets) override;
   void linear_backward_weight(const Tensor& dw, const Tensor& dbias, const Tensor& dy, const Tensor& x,
-                              const Tensor& offsets) override;
-  void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) override;
+                              const Tensor& offsets, bool assign) override;
+  void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+              const MatmulArgs& args) override;
   void embedding_forward(const Tensor& y, const Tensor& ids, const Tensor& w) override;
   void embedding_backward(const Tensor& dw, const Tensor& dy, const Tensor& ids) override;
 
