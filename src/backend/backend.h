@@ -123,6 +123,9 @@ class Backend : public Device {
   // y = q scale, rounded to the type of y (f32, bf16; reference: or f64), which is contiguous.
   virtual void fp8_dequantize(const Tensor& y, const Tensor& q, const Tensor& scales, const Tensor& offsets,
                               const Fp8Args& args) = 0;
+  // y = what fp8_dequantize gives for fp8_quantize of x.  y as in the former, x and offsets as in the latter; y may be
+  // x.
+  virtual void fp8_round(const Tensor& y, const Tensor& x, const Tensor& offsets, const Fp8Args& args) = 0;
 
   // --- embedding -----------------------------------------------------------------------------------------------------
   // y[n] = w[ids[n]].  y (N, D) T; ids (N) i32, all within [0, V); w (V, D) T.

@@ -50,7 +50,7 @@ ModelFiles model_files(Transformer& model, DType stored) {
   const ModelConfig& config = model.config();
   OrderedJson generation = {{"_from_model_config", false}, {"do_sample", false}};
   if (config.bos_token_id >= 0) generation["bos_token_id"] = config.bos_token_id;
-  if (config.eos_token_id >= 0) generation["eos_token_id"] = config.eos_token_id;
+  write_eos_token_ids(config, generation);
   ModelFiles files{config_json(config, stored).dump(2) + "\n", generation.dump(2) + "\n", {}};
   std::vector<TensorToWrite>& tensors = files.tensors;
   for (const Parameter& parameter : model.parameters()) {

@@ -24,6 +24,7 @@ class IdleBackend final : public HostBackend {
   void matmul(T, T, bool, T, bool, const MatmulArgs&) override {}
   void fp8_quantize(T, T, T, T, const Fp8Args&) override {}
   void fp8_dequantize(T, T, T, T, const Fp8Args&) override {}
+  void fp8_round(T, T, T, const Fp8Args&) override {}
   void embedding_forward(T, T, T) override {}
   void embedding_backward(T, T, T) override {}
   void rms_norm_forward(T, T, T, T, double) override {}

@@ -25,6 +25,18 @@ Examples all_tokens_scored(std::span<const int32_t> ids, std::span<const int32_t
   return examples;
 }
 
+void cut_sequences(Examples& examples, int64_t context) {
+  std::vector<int32_t> lengths;
+  size_t begin = 0;  // of the part
+  for (const int32_t length : examples.lengths)
+    for (int64_t left = length; left > 0; left -= lengths.back()) {
+      lengths.push_back(int32_t(std::min(left, context)));
+      examples.scored[begin] = 0;
+      begin += size_t(lengths.back());
+    }
+  examples.lengths = std::move(lengths);
+}
+
 std::vector<int32_t> targets_at(const Examples& examples, int offset) {
   std::vector<int32_t> targets(examples.ids.size(), -1);
   size_t begin = 0;

@@ -21,6 +21,10 @@ struct Examples {
 
 Examples all_tokens_scored(std::span<const int32_t> ids, std::span<const int32_t> lengths);
 
+// Cuts sequences into parts of at most context tokens, each a sequence of its own: as many tokens, but the first of
+// each part is no target any more.
+void cut_sequences(Examples& examples, int64_t context);
+
 // Targets by position: offset 1 gives the next token, 2 the one after (multi-token prediction); -1 where there is none
 // in the same sequence or it is not scored.
 std::vector<int32_t> targets_at(const Examples& examples, int offset);

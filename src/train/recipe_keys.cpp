@@ -160,7 +160,7 @@ std::vector<RecipeKey> own_keys() {
       integer("rl.eval_every", 10, "steps", 0, kMostSteps, "steps between held-out evaluations; 0: only at the end"),
 
       integer("checkpoint.every", 0, "steps", 0, kMostSteps,
-              "steps between states to resume from; 0: at the end of a stage"),
+              "most steps that a kill may cost: a state is saved at each half of them; 0: at the end of a stage"),
       integer("checkpoint.keep", 2, "states", 1, 1000000, "the last so many stay while the run goes on"),
       integer("checkpoint.keep_every", 0, "steps", 0, kMostSteps, "states at multiples of this stay for good; 0: none"),
   };
@@ -172,6 +172,10 @@ std::vector<RecipeKey> make_keys() {
   const auto add = [&](const std::vector<RecipeKey>& more) { keys.insert(keys.end(), more.begin(), more.end()); };
   keys.push_back(integer("train.eval_every", 100, "steps", 0, kMostSteps,
                          "steps between scores of validation text; 0: at the end"));
+  keys.push_back(integer("train.context_warmup_steps", 0, "steps", 0, kMostSteps,
+                         "steps over which sequences grow to data.context; the tokens of a step stay as many"));
+  keys.push_back(
+      integer("train.context_warmup_from", 64, "tokens", 2, 1 << 24, "longest sequence at the first step of it"));
   add(supervised_keys("train", "optim", {800, 1536, 20, "wsd", 0.1}));
   add(supervised_keys("sft", "sft", {90, 3072, 0, "linear", 0}));
   return keys;

@@ -20,10 +20,12 @@ struct StepData {
   int64_t tokens = 0, main_targets = 0, mtp_targets = 0;
 };
 
-StepData step_data(const Dataset& data, int64_t first, int64_t count) {
+StepData step_data(const Dataset& data, const StageSettings& s, int64_t step) {
   StepData all;
+  const int64_t first = batches_before(s, step), count = batches_at(s, step), context = context_at(s, step);
   for (int64_t i = 0; i < count; i++) {
     all.batches.push_back(data.batch(first + i));
+    if (context > 0) cut_sequences(all.batches.back(), context);
     const Examples& examples = all.batches.back();
     all.tokens += examples.tokens();
     all.main_targets += examples.scored_tokens();
@@ -98,6 +100,11 @@ StageSettings stage_settings(const Recipe& recipe, const std::string& section) {
   s.batch_ramp_steps = recipe.integer(key("batch_ramp_steps"));
   s.batch_ramp_from = recipe.real(key("batch_ramp_from"));
   s.bias_update_until = recipe.real(key("bias_update_until"));
+  if (section == "train") {
+    s.context = recipe.integer("data.context");
+    s.context_warmup_steps = recipe.integer("train.context_warmup_steps");
+    s.context_warmup_from = recipe.integer("train.context_warmup_from");
+  }
   s.balance_weight = recipe.real(key("balance_loss"));
   s.bias_update_rate = recipe.real(key("bias_update_rate"));
   return s;
@@ -197,7 +204,7 @@ void run_stage(Transformer& model, const Dataset& data, const StageSettings& s, 
   for (int64_t step = loop.first_step(); step < s.steps; step++) {
     StepResult result{.norm = std::nan("")};
     if (!loop.skips(step)) {
-      const StepData batches = step_data(data, batches_before(s, step), batches_at(s, step));
+      const StepData batches = step_data(data, s, step);
       const double factor = learning_rate_factor(s.schedule, step + 1);
       result = loop.guard(step, batches.batches,
                           [&] { return train_step(model, optimizer, s, batches, step, factor, loop.norms()); });

@@ -32,6 +32,7 @@ class CpuBackend : public HostBackend {
                     const Fp8Args& args) override;
   void fp8_dequantize(const Tensor& y, const Tensor& q, const Tensor& scales, const Tensor& offsets,
                       const Fp8Args& args) override;
+  void fp8_round(const Tensor& y, const Tensor& x, const Tensor& offsets, const Fp8Args& args) override;
 
   // embedding: embedding.cpp
   void embedding_forward(const Tensor& y, const Tensor& ids, const Tensor& w) override;

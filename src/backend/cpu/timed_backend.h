@@ -169,6 +169,9 @@ class TimedBackend final : public CpuBackend {
   void fp8_dequantize(T y, T q, T scales, T offsets, const Fp8Args& args) override {
     return timed("fp8_dequantize", 0, [&] { return CpuBackend::fp8_dequantize(y, q, scales, offsets, args); });
   }
+  void fp8_round(T y, T x, T offsets, const Fp8Args& args) override {
+    return timed("fp8_round", 0, [&] { return CpuBackend::fp8_round(y, x, offsets, args); });
+  }
   void axpby(T y, double a, T x, double b) override {
     return timed("axpby", 0, [&] { return CpuBackend::axpby(y, a, x, b); });
   }

@@ -33,6 +33,7 @@ class ReferenceBackend : public HostBackend {
                     const Fp8Args& args) override;
   void fp8_dequantize(const Tensor& y, const Tensor& q, const Tensor& scales, const Tensor& offsets,
                       const Fp8Args& args) override;
+  void fp8_round(const Tensor& y, const Tensor& x, const Tensor& offsets, const Fp8Args& args) override;
 
   // norm.cpp
   void rms_norm_forward(const Tensor& y, const Tensor& rstd, const Tensor& x, const Tensor& w, double eps) override;
