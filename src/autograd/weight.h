@@ -8,11 +8,13 @@
 namespace tenth {
 
 // The arithmetic of a model: the type T of its activations and, where fp8 is set, products of FP8 factors with such
-// scales in the linears of its blocks (ops/fp8.h).
+// scales in the linears of its blocks (ops/fp8.h). frozen: the model only runs; its matrices are kept as kernels read
+// them and in no other form.
 struct ComputeType {
   ComputeType(DType type, std::optional<Fp8Scale> scale = {}) : dtype(type), fp8(scale) {}  // NOLINT: a plain type
   DType dtype;
   std::optional<Fp8Scale> fp8;
+  bool frozen = false;
 };
 
 // The narrowest type at hand that holds q scale of e4m3 numbers: their four digits times a power of two fit the compute
@@ -22,11 +24,16 @@ constexpr DType fp8_product_type(DType compute, Fp8Scale scale) {
 }
 
 struct Weight {
+  Shape shape;
   Tensor value;    // the master copy, G
   Tensor compute;  // T: the same tensor as value where the types are equal; FP8: rounded, of fp8_product_type
   Tensor packed;   // pack_weight(compute), made when a linear first needs it
   Tensor grad;     // as value; not defined while the weight is not trained
   std::optional<Fp8Scale> fp8;
+  // A matrix of a model that only runs (ComputeType::frozen) has no master copy, and one form of the others alone:
+  // blocks, packed or compute.
+  BlockWeight blocks;
+  bool rows_read = false;  // compute is read by rows, beside linear products: it stays
 
   bool trained() const { return grad.defined(); }
 

@@ -94,7 +94,7 @@ class Backend : public Device {
   virtual Tensor pack_weight(const Tensor& w) = 0;
 
   // y = x w^T + bias.  y (N, O) T or f32, rows; x (N, I) T, rows; w (O, I) T; packed: pack_weight(w) or not defined;
-  // bias (O) G or not defined.
+  // bias (O) G or not defined. w may be undefined where packed is not.
   // Grouped: w (E, O, I), bias not defined; rows [offsets[e], offsets[e + 1]) of x use w[e]; offsets (E + 1) i32.
   virtual void linear_forward(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& packed,
                               const Tensor& bias, const Tensor& offsets) = 0;

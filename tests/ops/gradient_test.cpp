@@ -132,7 +132,7 @@ TEST(OpGradient, GroupedLinear) {
 TEST(OpGradient, EmbeddingOfATokenThatRepeats) {
   Check c;
   Weight& w = c.weight({5, 3});
-  c.run([&] { return std::vector{ops::embedding(ints(backend(), {1, 4, 1, 0}), w)}; });
+  c.run([&] { return std::vector{ops::embedding(ints(backend(), {1, 4, 1, 0}), w, DType::kF64)}; });
 }
 
 TEST(OpGradient, Norms) {
