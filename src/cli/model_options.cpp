@@ -14,7 +14,7 @@ DType compute_type_of(const std::string& name) {
 }
 
 void ModelOptions::add_to(CLI::App& command) {
-  command.add_option("--model", model, "Model folder (config.json, model.safetensors)")->required();
+  command.add_option("--model", model, "Model folder (config.json, model.safetensors) or .gguf file")->required();
   command.add_option("--dtype", dtype, "Compute type: f32, bf16; f64 on the reference backend")->capture_default_str();
   command.add_option("--backend", backend, "cpu, reference (slow, exact) or cuda")->capture_default_str();
   command.add_option("--threads", threads, "Threads; 0: all cores")->capture_default_str()->check(CLI::Range(0, 4096));
