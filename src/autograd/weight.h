@@ -8,13 +8,13 @@
 namespace tenth {
 
 // The arithmetic of a model: the type T of its activations and, where fp8 is set, products of FP8 factors with such
-// scales in the linears of its blocks (ops/fp8.h). frozen: the model only runs; its matrices are kept as kernels read
-// them and in no other form.
+// scales in the linears of its blocks (ops/fp8.h).
 struct ComputeType {
   ComputeType(DType type, std::optional<Fp8Scale> scale = {}) : dtype(type), fp8(scale) {}  // NOLINT: a plain type
   DType dtype;
   std::optional<Fp8Scale> fp8;
-  bool frozen = false;
+  bool frozen = false;       // the model only runs: its matrices are kept as kernels read them and in no other form
+  bool keep_blocks = false;  // frozen: matrices that a file holds in blocks of few bits stay so (BlockWeight)
 };
 
 // The narrowest type at hand that holds q scale of e4m3 numbers: their four digits times a power of two fit the compute

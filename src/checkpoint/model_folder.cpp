@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "checkpoint/frozen_weights.h"
 #include "checkpoint/safetensors_text.h"
 #include "checkpoint/weight_source.h"
 #include "nn/arch/architecture.h"
@@ -34,7 +35,7 @@ std::unique_ptr<Transformer> load_model(const Path& path, Backend& backend, Comp
   auto model = std::make_unique<Transformer>(config, backend, compute);
   std::set<std::string> known;
   for (const Parameter& parameter : model->parameters()) {
-    source.at(parameter.name).load_into(parameter.value());
+    if (parameter.weight->value) source.at(parameter.name).load_into(parameter.value());
     known.insert(parameter.name);
   }
   for (const SourceTensor& tensor : source.tensors()) {
@@ -42,7 +43,10 @@ std::unique_ptr<Transformer> load_model(const Path& path, Backend& backend, Comp
             "{}: tensor {}: not a part of a {} model with this {}", tensor.file, name_text(tensor.name),
             config.model_type, source.gguf() ? "header" : "config.json");
   }
-  model->refresh();
+  if (compute.frozen)
+    load_frozen_weights(*model, source);
+  else
+    model->refresh();
   return model;
 }
 

@@ -45,8 +45,8 @@ class ParameterList {
  public:
   ParameterList(Backend& backend, ComputeType compute) : backend_(backend), compute_(compute) {}
 
-  // A weight of one name. Frozen: matrices and embeddings have a shape alone. Matrices and embeddings get a copy in the compute type; vectors, routers and buffers do not.
-  // FP8: matrices take part, but for those with wide = true.
+  // A weight of one name. Frozen: matrices and embeddings have a shape alone. Matrices and embeddings get a copy in the
+  // compute type; vectors, routers and buffers do not. FP8: matrices take part, but for those with wide = true.
   WeightPtr add(const std::string& name, Shape shape, Parameter::Role role, bool wide = false);
   // gate and up projection as one weight (2 F, D): <prefix>gate_proj.weight over <prefix>up_proj.weight.
   WeightPtr add_gate_up(const std::string& prefix, int64_t width, int64_t inputs);
