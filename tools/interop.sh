@@ -12,7 +12,7 @@ failed=""
 mkdir -p .cache
 
 # Fixtures of later issues.
-not_yet="deepseek_v3_fp8 deepseek_v3_fp8_ragged deepseek_v32 deepseek_v4"
+not_yet="deepseek_v32 deepseek_v4"
 
 if [ -d "$shared/golden" ]; then
   for model in $(ls "$shared/golden/models"); do

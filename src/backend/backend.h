@@ -16,6 +16,7 @@
 #include <memory>
 #include <string>
 
+#include "backend/block_weight.h"
 #include "tensor/tensor.h"
 
 namespace tenth {
@@ -100,7 +101,7 @@ class Backend : public Device {
   virtual Tensor pack_weight(const Tensor& w) = 0;
 
   // y = x w^T + bias.  y (N, O) T or f32, rows; x (N, I) T, rows; w (O, I) T; packed: pack_weight(w) or not defined;
-  // bias (O) G or not defined.
+  // bias (O) G or not defined. w may be undefined where packed is not.
   // Grouped: w (E, O, I), bias not defined; rows [offsets[e], offsets[e + 1]) of x use w[e]; offsets (E + 1) i32.
   virtual void linear_forward(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& packed,
                               const Tensor& bias, const Tensor& offsets) = 0;
@@ -113,6 +114,15 @@ class Backend : public Device {
   // Sums and alpha … beta in f32 at least. (Muon)
   virtual void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
                       const MatmulArgs& args) = 0;
+
+  // --- weights of 8 or 4 bits ----------------------------------------------------------------------------------------
+  // y = xh w^T + bias with xh = x rounded to 8 bits: blocks of 32 neighbours, scale amax / 127, codes
+  // rint(x (127 / amax)) in f32; a block that is not finite becomes NaN.  y (N, O) T or f32, rows; x (N, I) T, rows;
+  // bias (O) G or not defined; offsets (E + 1) i32: rows of experts, or not defined.
+  virtual void block_linear_forward(const Tensor& y, const Tensor& x, const BlockWeight& w, const Tensor& bias,
+                                    const Tensor& offsets) = 0;
+  // y[n] = w[ids[n]], not rounded further than to T.  y (N, I) T; ids (N) i32, all within [0, O).
+  virtual void block_embedding_forward(const Tensor& y, const Tensor& ids, const BlockWeight& w) = 0;
 
   // --- 8-bit floating point -----------------------------------------------------------------------------------------
   // scales = fp8_scale(amax of the tile); q = x / scale, both in f32.  q (R, C), or (E, R, C) for blocks, f8_e4m3,

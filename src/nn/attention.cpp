@@ -39,6 +39,7 @@ MLA::MLA(const ModelConfig& c, ParameterList& parameters, const std::string& pre
   kv_a_ = parameters.add(prefix + "kv_a_proj_with_mqa.weight", {latent_dim_ + rope_dim_, d}, kMatrix);
   kv_a_norm_ = parameters.add(prefix + "kv_a_layernorm.weight", {latent_dim_}, kVector);
   kv_b_ = parameters.add(prefix + "kv_b_proj.weight", {heads_ * (nope_dim_ + value_dim_), latent_dim_}, kMatrix);
+  kv_b_->rows_read = true;  // absorbed by decoding
   o_ = parameters.add(prefix + "o_proj.weight", {d, heads_ * value_dim_}, kMatrix);
 }
 

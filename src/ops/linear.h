@@ -14,6 +14,9 @@ Var linear_to(DType out, const Var& x, Weight& w);
 // Rows [offsets[e], offsets[e + 1]) of x (R, I) use w[e] of w (E, O, I).
 Var grouped_linear(const Var& x, Weight& w, const Tensor& offsets);
 
-Var embedding(const Tensor& ids, Weight& w);  // (N) i32, each in [0, V); w (V, D) -> (N, D)
+Var embedding(const Tensor& ids, Weight& w, DType type);  // (N) i32, each in [0, V); w (V, D) -> (N, D) of type T
+
+// The product of linear and grouped_linear alone, over whatever form the weight has.
+void multiply(const Tensor& y, const Tensor& x, Weight& w, const Tensor& bias, const Tensor& offsets);
 
 }  // namespace tenth::ops

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ops/linear.h"
+
 namespace tenth::ops {
 namespace {
 
@@ -17,15 +19,14 @@ TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, co
   const Tensor& h = x.value();
   Backend& backend = backend_of(h);
   const DType statistics = gradient_type(h.dtype());
-  const int64_t tokens = h.dim(0), vocabulary = w.compute.dim(0), step = logprob_chunk_rows(vocabulary);
+  const int64_t tokens = h.dim(0), vocabulary = w.shape[0], step = logprob_chunk_rows(vocabulary);
   const double cooling = 1 / options.temperature, z_weight = options.z_weight;
-  if (!w.packed) w.packed = backend.pack_weight(w.compute);
   Tensor logprobs = Tensor::make(backend, statistics, {tokens}), lse = Tensor::make(backend, statistics, {tokens});
   Tensor entropy = options.with_entropy ? Tensor::make(backend, statistics, {tokens}) : Tensor();
   for (int64_t begin = 0; begin < tokens; begin += step) {
     const int64_t end = std::min(tokens, begin + step);
     Tensor logits = Tensor::make(backend, statistics, {end - begin, vocabulary});
-    backend.linear_forward(logits, h.slice(0, begin, end), w.compute, w.packed, Tensor(), Tensor());
+    multiply(logits, h.slice(0, begin, end), w, Tensor(), Tensor());
     if (cooling != 1) backend.scale(logits, logits, cooling);
     backend.logprobs_forward(logprobs.slice(0, begin, end), lse.slice(0, begin, end),
                              options.with_entropy ? entropy.slice(0, begin, end) : Tensor(), logits,
@@ -40,7 +41,7 @@ TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, co
       const int64_t end = std::min(tokens, begin + step);
       const Tensor rows = x.value().slice(0, begin, end);
       Tensor logits = Tensor::make(backend, statistics, {end - begin, vocabulary});
-      backend.linear_forward(logits, rows, w.compute, w.packed, Tensor(), Tensor());
+      multiply(logits, rows, w, Tensor(), Tensor());
       if (cooling != 1) backend.scale(logits, logits, cooling);
       backend.logprobs_backward(logits, dlogprobs.slice(0, begin, end), lse.slice(0, begin, end),
                                 targets.slice(0, begin, end), dlse ? dlse.slice(0, begin, end) : Tensor());

@@ -27,6 +27,11 @@ class CpuBackend : public HostBackend {
   void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
               const MatmulArgs& args) override;
 
+  // weights of 8 or 4 bits: blocks.cpp
+  void block_linear_forward(const Tensor& y, const Tensor& x, const BlockWeight& w, const Tensor& bias,
+                            const Tensor& offsets) override;
+  void block_embedding_forward(const Tensor& y, const Tensor& ids, const BlockWeight& w) override;
+
   // 8-bit floating point: fp8.cpp
   void fp8_quantize(const Tensor& q, const Tensor& scales, const Tensor& x, const Tensor& offsets,
                     const Fp8Args& args) override;

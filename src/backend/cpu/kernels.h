@@ -6,6 +6,7 @@
 // containers.
 #pragma once
 #include "backend/cpu/attention_table.h"
+#include "backend/cpu/block_table.h"
 #include "backend/cpu/fp8_table.h"
 #include "backend/cpu/gemm_table.h"
 #include "backend/cpu/row_table.h"
@@ -20,6 +21,7 @@ struct KernelTable {
   const RowKernels* rows;
   const AttentionKernels* attention;
   const Fp8Kernels* fp8;
+  const BlockKernels* blocks;
 };
 
 extern const KernelTable kKernelsGeneric, kKernelsAvx2, kKernelsAvx512, kKernelsAvx512Bf16, kKernelsAmx;
@@ -29,6 +31,7 @@ extern const GemmKernels kGemmF32Avx512, kGemmBf16Avx512Bf16, kGemmBf16AmxEmulat
 extern const RowKernels kRowsAvx512, kRowsAvx512Bf16;
 extern const AttentionKernels kAttentionAvx512, kAttentionAvx512Bf16;
 extern const Fp8Kernels kFp8Avx512Bf16;
+extern const BlockKernels kBlocksAvx512Bf16;
 
 const KernelTable& kernels_of(Isa isa);  // to be called only if isa_available(isa)
 const KernelTable& kernels();            // those of active_isa()

@@ -63,7 +63,7 @@ class TimedBackend final : public CpuBackend {
     return timed("pack_weight", 0, [&] { return CpuBackend::pack_weight(w); });
   }
   void linear_forward(T y, T x, T w, T packed, T bias, T offsets) override {
-    return timed("linear_forward", products(y, w),
+    return timed("linear_forward", 2.0 * double(y.count()) * double(x.dim(1)),
                  [&] { return CpuBackend::linear_forward(y, x, w, packed, bias, offsets); });
   }
   void linear_backward_input(T dx, T dy, T w, T offsets) override {
@@ -78,6 +78,13 @@ class TimedBackend final : public CpuBackend {
     const double half = args.symmetric ? 1 : 2;
     return timed("matmul", half * double(c.count()) * double(a.dim(transpose_a ? 0 : 1)),
                  [&] { return CpuBackend::matmul(c, a, transpose_a, b, transpose_b, args); });
+  }
+  void block_linear_forward(T y, T x, const BlockWeight& w, T bias, T offsets) override {
+    return timed("block_linear_forward", 2.0 * double(y.count()) * double(w.inputs),
+                 [&] { return CpuBackend::block_linear_forward(y, x, w, bias, offsets); });
+  }
+  void block_embedding_forward(T y, T ids, const BlockWeight& w) override {
+    return timed("block_embedding_forward", 0, [&] { return CpuBackend::block_embedding_forward(y, ids, w); });
   }
   void embedding_forward(T y, T ids, T w) override {
     return timed("embedding_forward", 0, [&] { return CpuBackend::embedding_forward(y, ids, w); });

@@ -28,6 +28,11 @@ class ReferenceBackend : public HostBackend {
   void embedding_forward(const Tensor& y, const Tensor& ids, const Tensor& w) override;
   void embedding_backward(const Tensor& dw, const Tensor& dy, const Tensor& ids) override;
 
+  // blocks.cpp
+  void block_linear_forward(const Tensor& y, const Tensor& x, const BlockWeight& w, const Tensor& bias,
+                            const Tensor& offsets) override;
+  void block_embedding_forward(const Tensor& y, const Tensor& ids, const BlockWeight& w) override;
+
   // fp8.cpp
   void fp8_quantize(const Tensor& q, const Tensor& scales, const Tensor& x, const Tensor& offsets,
                     const Fp8Args& args) override;

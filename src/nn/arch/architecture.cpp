@@ -115,9 +115,27 @@ RopeScaling ConfigReader::rope_scaling() const {
   return s;
 }
 
-ModelConfig read_config(const Path& file) {
-  const Json json = read_json(file);
-  const std::string where = file.string();
+namespace {
+
+void check_fp8(const Json& json, const std::string& file) {
+  require(json.is_object(), ErrorKind::kInput, "{}: field quantization_config: expected an object, got {}", file,
+          json.dump().substr(0, 40));
+  const ConfigReader in(json, file + ": quantization_config");
+  const std::string method = in.text("quant_method", ""), format = in.text("fmt", "e4m3");
+  require(method == "fp8" && format == "e4m3", ErrorKind::kUnsupported,
+          "{}: quant_method, fmt: expected fp8 and e4m3, got {} and {}; use a float32 or bfloat16 copy of the model",
+          in.where(), method, format);
+  const std::vector<int64_t> block = in.integers("weight_block_size");
+  require(block == std::vector<int64_t>{Fp8Args::kSide, Fp8Args::kSide}, ErrorKind::kUnsupported,
+          "{}: weight_block_size: expected [128, 128], got {}", in.where(),
+          json.value("weight_block_size", Json()).dump().substr(0, 40));
+}
+
+}  // namespace
+
+ModelConfig read_config(const Path& file) { return config_of(read_json(file), file.string()); }
+
+ModelConfig config_of(const Json& json, const std::string& where) {
   require(json.is_object(), ErrorKind::kInput, "{}: expected a JSON object", where);
   const ConfigReader in(json, where);
   const std::string type = in.text("model_type", "");
@@ -132,10 +150,7 @@ ModelConfig read_config(const Path& file) {
   const std::string activation = in.text("hidden_act", "silu");
   require(activation == "silu", ErrorKind::kUnsupported, "{}: hidden_act: expected silu, got \"{}\"", where,
           activation);
-  require(
-      !json.contains("quantization_config") || json["quantization_config"].is_null(), ErrorKind::kUnsupported,
-      "{}: quantization_config: quantised weights are not supported yet; use a float32 or bfloat16 copy of the model",
-      where);
+  if (const auto it = json.find("quantization_config"); it != json.end() && !it->is_null()) check_fp8(*it, where);
   ModelConfig c;
   c.model_type = type;
   c.vocab_size = in.integer("vocab_size");

@@ -2,6 +2,7 @@
 #define TENTH_ISA avx512
 #define TENTH_VEC_WIDTH 16
 #include "backend/cpu/attention_kernels.h"
+#include "backend/cpu/block_kernels.h"
 #include "backend/cpu/fp8_kernels.h"
 #include "backend/cpu/gemm_kernels.h"
 #include "backend/cpu/kernels.h"
@@ -14,6 +15,8 @@ const GemmKernels kGemmWidenedAvx512 = avx512::kGemmWidened;
 const RowKernels kRowsAvx512 = avx512::kRowKernels;
 const AttentionKernels kAttentionAvx512 = avx512::kAttentionKernels;
 const Fp8Kernels kFp8Avx512 = avx512::kFp8Kernels;
-const KernelTable kKernelsAvx512 = {&kGemmF32Avx512, &kGemmWidenedAvx512, &kRowsAvx512, &kAttentionAvx512, &kFp8Avx512};
+const BlockKernels kBlocksAvx512 = avx512::kBlockKernels;
+const KernelTable kKernelsAvx512 = {&kGemmF32Avx512,   &kGemmWidenedAvx512, &kRowsAvx512,
+                                    &kAttentionAvx512, &kFp8Avx512,         &kBlocksAvx512};
 
 }  // namespace tenth::cpu
