@@ -81,8 +81,8 @@ struct AdamWArgs {
 
 struct MatmulArgs {
   bool symmetric = false;  // c is, as a b and add are: a backend may make one half and copy the other
-  double alpha = 1;  // other than 1 only with add
-  Tensor add = {};  // (M, N), or not defined; not c
+  double alpha = 1;        // other than 1 only with add
+  Tensor add = {};         // (M, N), or not defined; not c
   double beta = 1;
 };
 
