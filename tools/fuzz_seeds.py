@@ -87,6 +87,10 @@ def main():
         for file in ("model", "reference"):
             if (model / f"{file}.safetensors").exists():
                 write("safetensors_fuzz", f"{model.name}.{file}", small_safetensors(model / f"{file}.safetensors"))
+    for model in sorted((SHARED / "golden" / "gguf").glob("*.gguf")):
+        write("gguf_fuzz", model.name, model.read_bytes()[:65536])
+    for vocabulary in sorted((SHARED / "golden" / "tokenizer_gguf").glob("*.gguf")):
+        write("gguf_fuzz", vocabulary.name, vocabulary.read_bytes()[:4096])
     for folder in sorted((SHARED / "data" / "tokenizers").iterdir()):
         if not (folder / "tokenizer.json").exists():
             continue

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -158,7 +159,8 @@ int64_t to_integer(const GgufMetadata& in, std::string_view key, GgufValueType t
 }
 
 double to_real(const GgufMetadata& in, std::string_view key, GgufValueType type, const std::byte* bytes) {
-  const auto value = number_at<double>(type, bytes);
+  auto value = number_at<double>(type, bytes);
+  if (type == GgufValueType::kF32) value = std::strtod(fmt::format("{}", float(value)).c_str(), nullptr);
   require(std::isfinite(value), ErrorKind::kInput, "{}: metadata {}: expected a finite number, got {}", in.file(), key,
           value);
   return value;

@@ -43,7 +43,8 @@ class GgufMetadata {
 
   int64_t integer(std::string_view key) const;  // of any integer type, if it fits
   int64_t integer(std::string_view key, int64_t fallback) const;
-  double real(std::string_view key) const;  // of f32, f64 or an integer type
+  // Of f32, f64 or an integer type. An f32 is the shortest decimal that it can stand for: 1e-6, not 9.99999997e-7.
+  double real(std::string_view key) const;
   double real(std::string_view key, double fallback) const;
   bool flag(std::string_view key, bool fallback) const;
   std::string_view text(std::string_view key) const;  // any bytes: not checked to be UTF-8

@@ -40,6 +40,14 @@ class Header {
     for (const int32_t one : all) number(one);
   }
 
+  void value(const GgufValue& v) {
+    const std::string_view content(reinterpret_cast<const char*>(v.bytes.data()), v.bytes.size());
+    if (v.type == GgufValueType::kArray) return array(v.element, v.count), raw(content);
+    type(v.type);
+    if (v.type == GgufValueType::kText) number(uint64_t(content.size()));
+    raw(content);
+  }
+
  private:
   void array(GgufValueType element, size_t count) {
     type(GgufValueType::kArray);

@@ -11,7 +11,9 @@ namespace tenth {
 
 struct GgufEntry {
   std::string key;
-  std::variant<uint32_t, int32_t, float, bool, std::string, std::vector<std::string>, std::vector<int32_t>> value;
+  // GgufValue: as it lies in another file.
+  std::variant<uint32_t, int32_t, float, bool, std::string, std::vector<std::string>, std::vector<int32_t>, GgufValue>
+      value;
 };
 
 struct GgufTensorToWrite {

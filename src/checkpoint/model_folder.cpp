@@ -23,19 +23,11 @@ bool is_superfluous(const std::string& name, const ModelConfig& config) {
 
 }  // namespace
 
-std::unique_ptr<Transformer> load_model(const Path& path, Backend& backend, ComputeType compute) {
-  const WeightSource source = WeightSource::open(path);
+void check_weights(const WeightSource& source, Transformer& model) {
   const ModelConfig& config = source.config();
-  // Before any memory is taken: a config that asks for more weights than the files hold is broken.
-  const int64_t wanted = model_size(config).parameters;
-  int64_t stored = 0;
-  for (const SourceTensor& tensor : source.tensors()) stored += tensor.rows() * tensor.columns();
-  require(wanted <= stored, ErrorKind::kInput, "{}: describes {} parameters, the weight files hold only {}",
-          source.config_file(), wanted, stored);
-  auto model = std::make_unique<Transformer>(config, backend, compute);
   std::set<std::string> known;
-  for (const Parameter& parameter : model->parameters()) {
-    if (parameter.weight->value) source.at(parameter.name).load_into(parameter.value());
+  for (const Parameter& parameter : model.parameters()) {
+    source.at(parameter.name).check_shape(parameter.shape());
     known.insert(parameter.name);
   }
   for (const SourceTensor& tensor : source.tensors()) {
@@ -43,6 +35,15 @@ std::unique_ptr<Transformer> load_model(const Path& path, Backend& backend, Comp
             "{}: tensor {}: not a part of a {} model with this {}", tensor.file, name_text(tensor.name),
             config.model_type, source.gguf() ? "header" : "config.json");
   }
+}
+
+std::unique_ptr<Transformer> load_model(const Path& path, Backend& backend, ComputeType compute) {
+  const WeightSource source = WeightSource::open(path);
+  source.check_size();
+  auto model = std::make_unique<Transformer>(source.config(), backend, compute);
+  check_weights(source, *model);
+  for (const Parameter& parameter : model->parameters())
+    if (parameter.weight->value) source.at(parameter.name).load_into(parameter.value());
   if (compute.frozen)
     load_frozen_weights(*model, source);
   else

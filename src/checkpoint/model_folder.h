@@ -14,6 +14,10 @@ namespace tenth {
 // model memory holds some megabytes. Throws kInput in one line (file, field or tensor, expected, got).
 std::unique_ptr<Transformer> load_model(const Path& path, Backend& backend, ComputeType compute);
 
+// That the source has every parameter of the model, made of its config, in its shape, and nothing else. Throws kInput.
+class WeightSource;
+void check_weights(const WeightSource& source, Transformer& model);
+
 // Writes config.json, generation_config.json and model.safetensors into an existing folder. Use replace_folder around
 // it. stored: kF32 or kBF16 (router biases stay f32). The MTP module's copies of embedding and head are written as
 // DeepSeek's files have them.

@@ -47,11 +47,11 @@ SourceTensor from_gguf(const GgufTensor& tensor, std::string name) {
 }
 
 // The experts of a stack (E, rows, columns), a tensor each.
-void add_experts(const GgufTensor& stack, const ExpertStack& place, std::vector<SourceTensor>& tensors) {
-  require(stack.shape.size() == 3, ErrorKind::kInput,
-          "{}: tensor {}: expected a stack of matrices (experts, rows, columns), got shape {}", stack.file,
-          name_text(stack.name), shape_text(stack.shape));
-  const int64_t experts = stack.shape[0];
+void add_experts(const GgufTensor& stack, const ExpertStack& place, int64_t experts,
+                 std::vector<SourceTensor>& tensors) {
+  require(stack.shape.size() == 3 && stack.shape[0] == experts, ErrorKind::kInput,
+          "{}: tensor {}: expected a stack ({}, rows, columns) of the experts' matrices, got shape {}", stack.file,
+          name_text(stack.name), experts, shape_text(stack.shape));
   const size_t bytes = stack.bytes.size() / size_t(experts);
   for (int64_t e = 0; e < experts; e++) {
     SourceTensor t = from_gguf(
@@ -117,7 +117,7 @@ void WeightSource::take_gguf() {
   for (const GgufTensor* tensor : gguf_->tensors()) {
     if (tensor->name == "rope_freqs.weight") continue;  // a part of the config
     if (const auto stack = expert_stack(tensor->name)) {
-      add_experts(*tensor, *stack, tensors_);
+      add_experts(*tensor, *stack, config_.n_routed_experts, tensors_);
     } else if (const auto layer = layer_of(tensor->name, "attn_k_b")) {
       tensors_.push_back(joined(*tensor, *gguf_, *layer));
     } else if (!layer_of(tensor->name, "attn_v_b")) {
@@ -134,15 +134,14 @@ void WeightSource::take_gguf() {
 
 WeightSource WeightSource::open(const Path& model) {
   WeightSource source;
-  if (is_gguf(model)) {
+  if (!std::filesystem::is_directory(model)) {
+    require(std::filesystem::exists(model), ErrorKind::kInput,
+            "{}: expected a model folder or a .gguf file, got nothing there", model.string());
     source.gguf_ = GgufFile::open(model);
     source.config_file_ = source.weights_file_ = model.string();
     source.config_ = gguf_model_config(*source.gguf_);
     source.take_gguf();
   } else {
-    require(std::filesystem::is_directory(model), ErrorKind::kInput,
-            "{}: expected a model folder or a .gguf file, got {}", model.string(),
-            std::filesystem::exists(model) ? "another file" : "nothing there");
     source.config_file_ = (model / "config.json").string();
     source.weights_file_ = model.string();
     source.config_ = read_config(model / "config.json");
@@ -172,8 +171,17 @@ const SourceTensor& WeightSource::at(std::string_view name) const {
   return *tensor;
 }
 
+void WeightSource::check_size() const {
+  const int64_t wanted = model_size(config_).parameters;
+  int64_t stored = 0;
+  for (const SourceTensor& tensor : tensors_) stored += tensor.rows() * tensor.columns();
+  require(wanted <= stored, ErrorKind::kInput, "{}: describes {} parameters, the weight files hold only {}",
+          config_file_, wanted, stored);
+}
+
 ModelConfig read_model_config(const Path& model) {
-  return is_gguf(model) ? gguf_model_config(GgufFile::open(model)) : read_config(model / "config.json");
+  return std::filesystem::is_directory(model) ? read_config(model / "config.json")
+                                              : gguf_model_config(GgufFile::open(model));
 }
 
 }  // namespace tenth

@@ -54,7 +54,8 @@ struct SourceTensor {
 
 class WeightSource {
  public:
-  // model: a folder or a .gguf file. Reads the headers and the config, no weights. Throws kInput, kUnsupported.
+  // model: a folder, or a file, which must be GGUF. Reads the headers and the config, no weights. Throws kInput,
+  // kUnsupported.
   static WeightSource open(const Path& model);
 
   const ModelConfig& config() const { return config_; }
@@ -62,6 +63,8 @@ class WeightSource {
   const std::vector<SourceTensor>& tensors() const { return tensors_; }  // sorted by name
   const SourceTensor* find(std::string_view name) const;                 // null if it is not there
   const SourceTensor& at(std::string_view name) const;                   // throws kInput if it is not there
+  // Refuses a config that asks for more weights than the files hold, before any memory is taken for it. Throws kInput.
+  void check_size() const;
   const GgufMetadata* gguf() const { return gguf_ ? &gguf_->metadata() : nullptr; }
 
  private:
