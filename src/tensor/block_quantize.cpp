@@ -24,8 +24,13 @@ float put_half(Bytes p, float value) {
 // 1 / x; 0 for what is too small to have one, which no half-precision scale can hold either.
 float reciprocal(float x) { return std::abs(x) < 1e-30f ? 0 : 1 / x; }
 
-// To the nearest whole number, clamped.
-int rounded(float x, int low, int high) { return int(std::clamp(std::nearbyint(x), float(low), float(high))); }
+// To the nearest whole number, ties to even, clamped; small numbers. Adding 1.5 2^23, whose unit is 1, rounds, in loops
+// that compile to vectors on every machine.
+float rounded(float x, float low, float high) {
+  x = x < low ? low : x > high ? high : x;
+  return (x + 0x1.8p23f) - 0x1.8p23f;
+}
+int rounded_int(float x, int low, int high) { return int(rounded(x, float(low), float(high))); }
 
 // d = amax / 127; q = round(x / d), half away from zero.
 void encode_q8_0(const float* x, Bytes b) {
@@ -59,7 +64,7 @@ float loss_of(const float* x, const float* w, int n, Affine a) {
   const float inverse = reciprocal(a.scale);
   float loss = 0;
   for (int i = 0; i < n; i++) {
-    const float off = a.scale * float(rounded((x[i] + a.min) * inverse, 0, 15)) - a.min - x[i];
+    const float off = a.scale * rounded((x[i] + a.min) * inverse, 0, 15) - a.min - x[i];
     loss += w[i] * off * off;
   }
   return loss;
@@ -94,7 +99,7 @@ Affine search_affine(const float* x, const float* w, int n) {
   for (int step = -10; step <= 10; step++) {
     const float inverse = (15 + 0.1f * float(step)) / range;
     int q[32];
-    for (int i = 0; i < n; i++) q[i] = rounded((x[i] + min) * inverse, 0, 15);
+    for (int i = 0; i < n; i++) q[i] = rounded_int((x[i] + min) * inverse, 0, 15);
     const Affine a = fit(x, w, q, n);
     const float loss = loss_of(x, w, n, a);
     if (loss < least) {
@@ -137,8 +142,8 @@ void encode_q4_k(const float* x, Bytes b) {
   const float d = put_half(b, top_scale / 63), dmin = put_half(b + 2, top_min / 63);
   int scales[8], mins[8];
   for (int s = 0; s < 8; s++) {
-    const int scale = d > 0 ? rounded(wanted[s].scale / d, 0, 63) : 0;
-    const int min = dmin > 0 ? rounded(wanted[s].min / dmin, 0, 63) : 0;
+    const int scale = d > 0 ? rounded_int(wanted[s].scale / d, 0, 63) : 0;
+    const int min = dmin > 0 ? rounded_int(wanted[s].min / dmin, 0, 63) : 0;
     float least = INFINITY;
     for (int i = std::max(scale - 1, 0); i <= std::min(scale + 1, 63); i++) {
       for (int j = std::max(min - 1, 0); j <= std::min(min + 1, 63); j++) {
@@ -154,7 +159,7 @@ void encode_q4_k(const float* x, Bytes b) {
   for (int s = 0; s < 8; s++) {
     const float scale = d * float(scales[s]), min = dmin * float(mins[s]), inverse = reciprocal(scale);
     for (int i = 0; i < 32; i++) {
-      const int q = rounded((x[32 * s + i] + min) * inverse, 0, 15);
+      const int q = rounded_int((x[32 * s + i] + min) * inverse, 0, 15);
       uint8_t& byte = b[16 + s / 2 * 32 + i];
       byte = uint8_t(s % 2 ? byte | q << 4 : q);
     }
@@ -165,7 +170,7 @@ float loss_of(const float* x, int n, float scale) {
   const float inverse = reciprocal(scale);
   float loss = 0;
   for (int i = 0; i < n; i++) {
-    const float off = scale * float(rounded(x[i] * inverse, -32, 31)) - x[i];
+    const float off = scale * rounded(x[i] * inverse, -32, 31) - x[i];
     loss += x[i] * x[i] * off * off;
   }
   return loss;
@@ -184,7 +189,7 @@ float search_scale(const float* x, int n) {
     const float inverse = -(32 + 0.1f * float(step)) / largest;
     float above = 0, below = 0;
     for (int i = 0; i < n; i++) {
-      const float q = float(rounded(x[i] * inverse, -32, 31)), w = x[i] * x[i];
+      const float q = rounded(x[i] * inverse, -32, 31), w = x[i] * x[i];
       above += w * x[i] * q;
       below += w * q * q;
     }
@@ -206,7 +211,7 @@ void encode_q6_k(const float* x, Bytes b) {
   const float d = put_half(b + 208, top / -128), inverse = reciprocal(d);
   std::memset(b, 0, 192);
   for (int s = 0; s < 16; s++) {
-    const int nearest = rounded(wanted[s] * inverse, -128, 127);
+    const int nearest = rounded_int(wanted[s] * inverse, -128, 127);
     int best = nearest;
     float least = INFINITY;
     for (int i = std::max(nearest - 1, -128); i <= std::min(nearest + 1, 127); i++) {
@@ -219,7 +224,7 @@ void encode_q6_k(const float* x, Bytes b) {
     b[192 + s] = uint8_t(int8_t(best));
     const float scale = d * float(best), step = reciprocal(scale);
     for (int i = 16 * s; i < 16 * s + 16; i++) {
-      const int q = rounded(x[i] * step, -32, 31) + 32, half = i / 128, r = i % 128;
+      const int q = rounded_int(x[i] * step, -32, 31) + 32, half = i / 128, r = i % 128;
       b[64 * half + r % 64] |= uint8_t(r < 64 ? q & 15 : (q & 15) << 4);
       b[128 + 32 * half + r % 32] |= uint8_t(q >> 4 << (r / 32 * 2));
     }

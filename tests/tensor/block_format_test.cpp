@@ -89,13 +89,14 @@ std::vector<float> normal_numbers(size_t count, float scale) {
   return values;
 }
 
-// Bounds: what llama.cpp's own quantisers reach on normal numbers (gguf-py's Q8_0 and Q4_0; quantize_row_*_K_ref).
+// On normal numbers; measured 0.0053, 0.0857, 0.0705 and 0.0177. A Q4_K without search (scale and minimum of each
+// sub-block from its range) reaches 0.078.
 TEST(BlockFormat, LosesNoMoreThanTheFormatMust) {
   const std::vector<float> values = normal_numbers(1 << 16, 0.02f);
-  EXPECT_LT(relative_error(BlockFormat::kQ8_0, values), 0.0060);
-  EXPECT_LT(relative_error(BlockFormat::kQ4_0, values), 0.0900);
-  EXPECT_LT(relative_error(BlockFormat::kQ4K, values), 0.0735);
-  EXPECT_LT(relative_error(BlockFormat::kQ6K, values), 0.0200);
+  EXPECT_LT(relative_error(BlockFormat::kQ8_0, values), 0.0054);
+  EXPECT_LT(relative_error(BlockFormat::kQ4_0, values), 0.0865);
+  EXPECT_LT(relative_error(BlockFormat::kQ4K, values), 0.0715);
+  EXPECT_LT(relative_error(BlockFormat::kQ6K, values), 0.0180);
 }
 
 TEST(BlockFormat, EncodesNumbersOfAnySize) {
