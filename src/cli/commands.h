@@ -12,6 +12,7 @@ void add_score_commands(CLI::App& app);     // score, grad
 void add_generate_commands(CLI::App& app);  // generate, chat
 void add_eval_commands(CLI::App& app);      // eval
 void add_inspect_commands(CLI::App& app);   // inspect
+void add_pull_commands(CLI::App& app);      // pull
 void add_bench_commands(CLI::App& app);     // bench machine, bench step, bench rollouts
 
 }  // namespace tenth

@@ -44,6 +44,7 @@ int run(int argc, char** argv) {
   tenth::add_score_commands(app);
   tenth::add_tokenize_commands(app);
   tenth::add_inspect_commands(app);
+  tenth::add_pull_commands(app);
   tenth::add_bench_commands(app);
   try {
     app.parse(argc, argv);
