@@ -62,9 +62,4 @@ NoGrad::NoGrad() : saved_(active_tape) { active_tape = nullptr; }
 
 NoGrad::~NoGrad() { active_tape = saved_; }
 
-Var recomputed(Var result, std::function<Tensor()> make) {
-  if (active_tape && active_tape->recomputes() && result.node_) result.node_->make = std::move(make);
-  return result;
-}
-
 }  // namespace tenth

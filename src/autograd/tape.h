@@ -40,7 +40,8 @@ class Var {
   bool made_again() const { return node_ && node_->make; }
 
  private:
-  friend Var recomputed(Var result, std::function<Tensor()> make);
+  template <class Make>
+  friend Var recomputed(Var result, Make make);
   struct Node {
     Tensor gradient;
     std::function<Tensor()> make;
@@ -107,6 +108,11 @@ Var record(Tensor value, bool wanted, Run run) {
 // The result of an op, which a tape that recomputes need not keep: make gives the same bits again from kept() inputs,
 // in the backward pass and without recording. The value goes when the forward pass lets go of it, and, made again, when
 // the op's own backward has run.
-Var recomputed(Var result, std::function<Tensor()> make);
+template <class Make>
+Var recomputed(Var result, Make make) {
+  const Tape* tape = Tape::active();
+  if (tape && tape->recomputes() && result.node_) result.node_->make = std::move(make);
+  return result;
+}
 
 }  // namespace tenth

@@ -4,18 +4,10 @@
 #include <map>
 
 #include "base/error.h"
+#include "chat/coded_formats.h"
 #include "jinja/template.h"
 
 namespace tenth {
-namespace {
-
-Origin origin_of(const OrderedJson& message) {
-  const auto role = message.find("role");
-  return role != message.end() && *role == "assistant" ? Origin::kModel : Origin::kUser;
-}
-
-}  // namespace
-
 class ChatRenderer::Format {
  public:
   virtual ~Format() = default;
@@ -75,25 +67,17 @@ class ChatRenderer::JinjaFormat : public Format {
   jinja::Variables tokens_;
 };
 
-ChatRequest read_chat_request(const OrderedJson& json, const std::string& where) {
-  require(json.is_object(), ErrorKind::kInput, "{}: expected an object, got {}", where, json.type_name());
-  ChatRequest request;
-  auto member = [&](const char* key) { return json.contains(key) ? json.at(key) : OrderedJson(); };
-  request.messages = member("messages");
-  request.tools = member("tools");
-  request.kwargs = member("kwargs");
-  require(request.messages.is_array(), ErrorKind::kInput, "{}: messages: expected a list, got {}", where,
-          request.messages.type_name());
-  for (size_t i = 0; i < request.messages.size(); i++)
-    require(request.messages[i].is_object(), ErrorKind::kInput, "{}: messages[{}]: expected an object, got {}", where,
-            i, request.messages[i].type_name());
-  require(request.tools.is_null() || request.tools.is_array(), ErrorKind::kInput, "{}: tools: expected a list, got {}",
-          where, request.tools.type_name());
-  if (request.kwargs.is_null()) request.kwargs = OrderedJson::object();
-  require(request.kwargs.is_object(), ErrorKind::kInput, "{}: kwargs: expected an object, got {}", where,
-          request.kwargs.type_name());
-  return request;
-}
+class ChatRenderer::CodedFormat : public Format {
+ public:
+  using Render = MarkedText (*)(const ChatRequest&);
+  CodedFormat(const Tokenizer& tokenizer, Render render) : render_(render) {
+    add_framing(tokenizer, kCodedFormatTokens);
+  }
+  MarkedText render(const ChatRequest& request) const override { return render_(request); }
+
+ private:
+  const Render render_;
+};
 
 ChatRenderer::ChatRenderer(const Tokenizer& tokenizer, std::shared_ptr<const Format> format)
     : tokenizer_(tokenizer), format_(std::move(format)) {}

@@ -5,21 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
-#include "base/marked_text.h"
+#include "chat/chat_request.h"
 #include "tokenizer/tokenizer.h"
 
 namespace tenth {
-
-// As in an OpenAI request; what the members mean beyond role and content is the template's business.
-struct ChatRequest {
-  OrderedJson messages;  // a list of objects
-  OrderedJson tools;     // a list, or null
-  OrderedJson kwargs;    // an object of variables (add_generation_prompt, enable_thinking, …), or null
-};
-
-// Reads {"messages", "tools", "kwargs"}. Throws kInput "<where>: …".
-ChatRequest read_chat_request(const OrderedJson& json, const std::string& where);
 
 // Immutable and cheap to copy; may be used by many threads at once.
 class ChatRenderer {

@@ -20,6 +20,7 @@ Weight random_weight(Shape shape, uint64_t seed) {
   Rng rng(seed);
   Weight w;
   w.value = w.compute = random_tensor(reference(), DType::kF64, shape, rng);
+  w.shape = shape;
   w.grad = full(reference(), DType::kF64, shape, 0);
   return w;
 }

@@ -89,6 +89,7 @@ TEST(Ops, RefreshFollowsTheMasterWeights) {
   Weight w;
   w.value = full(backend, DType::kF32, {64, 32}, 1);
   w.compute = Tensor::make(backend, DType::kBF16, {64, 32});
+  w.shape = w.value.shape();
   w.refresh();
   const Tensor x = full(backend, DType::kBF16, {1, 32}, 1);
   EXPECT_EQ(values_of(ops::linear(x, w).value()), Values(64, 32));
