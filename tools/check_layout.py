@@ -28,7 +28,7 @@ SEES = {
     "problems": "base",
     "train": "base tensor backend autograd ops nn optim checkpoint tokenizer data",
     "engine": "base tensor backend ops nn checkpoint",
-    "eval": "base tensor backend nn engine tokenizer data problems train",
+    "eval": "base tensor backend autograd ops nn engine tokenizer data problems train",
     "rl": "base tensor backend autograd ops nn optim checkpoint tokenizer data problems train engine eval",
     "run": "base tensor backend autograd ops nn optim checkpoint tokenizer data problems train engine eval rl",
     "cli": "base tensor backend autograd ops nn optim checkpoint tokenizer chat hub data problems train engine eval rl run",

@@ -1,12 +1,12 @@
 #include "checkpoint/file_types.h"
 
 #include <array>
-#include <bit>
 #include <cstring>
 #include <type_traits>
 #include <utility>
 
 #include "base/error.h"
+#include "tensor/half.h"
 
 namespace tenth {
 namespace {
@@ -114,16 +114,6 @@ std::string_view file_type_of(DType dtype) {
     case DType::kF8E4M3: return "F8_E4M3";
   }
   return "?";
-}
-
-float half_to_float(uint16_t bits) {
-  const uint32_t sign = uint32_t(bits & 0x8000) << 16, exponent = bits >> 10 & 31, fraction = bits & 1023;
-  if (exponent == 0) {
-    const float size = float(fraction) * 0x1p-24f;  // subnormal: fraction 2^-10 2^-14
-    return sign ? -size : size;
-  }
-  const uint32_t wide = exponent == 31 ? 255 : exponent + (127 - 15);
-  return std::bit_cast<float>(sign | wide << 23 | fraction << 13);
 }
 
 bool convertible(std::string_view from, DType to) {

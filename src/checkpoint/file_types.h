@@ -20,9 +20,6 @@ std::span<const FileType> file_types();
 const FileType* find_file_type(std::string_view name);  // null if there is none of that name
 std::string_view file_type_of(DType dtype);             // the same type's name in files: kF32 -> "F32"
 
-// IEEE 754 half precision.
-float half_to_float(uint16_t bits);
-
 // Whether values of a file type can become a tensor's type: every number becomes a float type, integers become integer
 // types where each value fits. Types below 16 bits with an exponent are not numbers without their scales: to their own
 // type only.

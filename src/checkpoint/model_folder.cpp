@@ -2,6 +2,9 @@
 
 #include <set>
 
+#include "checkpoint/frozen_weights.h"
+#include "checkpoint/safetensors_text.h"
+#include "checkpoint/weight_source.h"
 #include "nn/arch/architecture.h"
 
 namespace tenth {
@@ -20,29 +23,31 @@ bool is_superfluous(const std::string& name, const ModelConfig& config) {
 
 }  // namespace
 
-std::unique_ptr<Transformer> load_model(const Path& folder, Backend& backend, ComputeType compute) {
-  require(std::filesystem::is_directory(folder), ErrorKind::kInput, "{}: expected a model folder, got {}",
-          folder.string(), std::filesystem::exists(folder) ? "a file" : "nothing there");
-  const ModelConfig config = read_config(folder / "config.json");
-  const SafetensorsSet files = SafetensorsSet::open(folder);
-  // Before any memory is taken: a config that asks for more weights than the files hold is broken.
-  const int64_t wanted = model_size(config).parameters;
-  int64_t stored = 0;
-  for (const StoredTensor* tensor : files.tensors()) stored += int64_t(tensor->bytes.size());
-  require(wanted <= stored, ErrorKind::kInput, "{}: describes {} parameters, the weight files hold only {} bytes",
-          (folder / "config.json").string(), wanted, stored);
-  auto model = std::make_unique<Transformer>(config, backend, compute);
+void check_weights(const WeightSource& source, Transformer& model) {
+  const ModelConfig& config = source.config();
   std::set<std::string> known;
-  for (const Parameter& parameter : model->parameters()) {
-    files.load_into(parameter.name, parameter.value());
+  for (const Parameter& parameter : model.parameters()) {
+    source.at(parameter.name).check_shape(parameter.shape());
     known.insert(parameter.name);
   }
-  for (const StoredTensor* tensor : files.tensors()) {
-    require(known.count(tensor->name) || is_superfluous(tensor->name, config), ErrorKind::kInput,
-            "{}: tensor {}: not a part of a {} model with this config.json", tensor->file, tensor->name,
-            config.model_type);
+  for (const SourceTensor& tensor : source.tensors()) {
+    require(known.count(tensor.name) || is_superfluous(tensor.name, config), ErrorKind::kInput,
+            "{}: tensor {}: not a part of a {} model with this {}", tensor.file, name_text(tensor.name),
+            config.model_type, source.gguf() ? "header" : "config.json");
   }
-  model->refresh();
+}
+
+std::unique_ptr<Transformer> load_model(const Path& path, Backend& backend, ComputeType compute) {
+  const WeightSource source = WeightSource::open(path);
+  source.check_size();
+  auto model = std::make_unique<Transformer>(source.config(), backend, compute);
+  check_weights(source, *model);
+  for (const Parameter& parameter : model->parameters())
+    if (parameter.weight->value) source.at(parameter.name).load_into(parameter.value());
+  if (compute.frozen)
+    load_frozen_weights(*model, source);
+  else
+    model->refresh();
   return model;
 }
 
@@ -50,7 +55,7 @@ ModelFiles model_files(Transformer& model, DType stored) {
   const ModelConfig& config = model.config();
   OrderedJson generation = {{"_from_model_config", false}, {"do_sample", false}};
   if (config.bos_token_id >= 0) generation["bos_token_id"] = config.bos_token_id;
-  if (config.eos_token_id >= 0) generation["eos_token_id"] = config.eos_token_id;
+  write_eos_token_ids(config, generation);
   ModelFiles files{config_json(config, stored).dump(2) + "\n", generation.dump(2) + "\n", {}};
   std::vector<TensorToWrite>& tensors = files.tensors;
   for (const Parameter& parameter : model.parameters()) {

@@ -1,5 +1,6 @@
 // A model on disk: a Hugging Face folder (config.json, model.safetensors or its shards, generation_config.json; the
-// tokenizer room writes its own files beside them). Every stage reads and writes this form and no other.
+// tokenizer room writes its own files beside them). Every stage writes this form and no other; what reads a model takes
+// a .gguf file too.
 #pragma once
 #include <memory>
 
@@ -9,8 +10,13 @@
 
 namespace tenth {
 
-// Reads config.json and the weights. Throws kInput in one line (file, field or tensor, expected, got).
-std::unique_ptr<Transformer> load_model(const Path& folder, Backend& backend, ComputeType compute);
+// Reads config and weights of a folder or a .gguf file (checkpoint/weight_source.h), a tensor at a time: beside the
+// model memory holds some megabytes. Throws kInput in one line (file, field or tensor, expected, got).
+std::unique_ptr<Transformer> load_model(const Path& path, Backend& backend, ComputeType compute);
+
+// That the source has every parameter of the model, made of its config, in its shape, and nothing else. Throws kInput.
+class WeightSource;
+void check_weights(const WeightSource& source, Transformer& model);
 
 // Writes config.json, generation_config.json and model.safetensors into an existing folder. Use replace_folder around
 // it. stored: kF32 or kBF16 (router biases stay f32). The MTP module's copies of embedding and head are written as

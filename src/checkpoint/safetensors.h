@@ -87,13 +87,15 @@ class SafetensorsSet {
   std::vector<const StoredTensor*> by_name_;
 };
 
-// A tensor to write: from a tensor, in its own type or another one; or from bytes that are ready for the file.
+// A tensor to write: from a tensor, in its own type or another one; or from bytes that are ready for the file, all of
+// them or piece by piece.
 struct TensorToWrite {
   std::string name;
   Tensor tensor = {};               // rows may be apart; not defined: bytes
   std::string_view dtype = {};      // the type in the file; empty: the tensor's own. Float to float, integer to any
   std::vector<int64_t> shape = {};  // of bytes
   std::span<const std::byte> bytes = {};
+  std::function<void(const ByteSink&)> write = {};  // instead of bytes; may be called again (write_file)
 };
 
 // Writes a file that is complete or absent (write_file), whose bytes depend on the tensors and metadata only, in

@@ -44,7 +44,7 @@ Planned plan(const TensorToWrite& what) {
   require(planned.type != nullptr && what.name != "__metadata__", ErrorKind::kInternal,
           "safetensors: no tensor can be named {} and have the type \"{}\"", name_text(what.name), dtype);
   const auto bytes = stored_bytes(*planned.type, planned.shape);
-  require(bytes && (from_tensor || *bytes == what.bytes.size()), ErrorKind::kInternal,
+  require(bytes && (from_tensor || what.write || *bytes == what.bytes.size()), ErrorKind::kInternal,
           "safetensors: tensor {} of shape {} and type {} from {} bytes", name_text(what.name),
           shape_text(planned.shape), dtype, what.bytes.size());
   if (from_tensor && !what.dtype.empty()) {
@@ -137,6 +137,17 @@ void write_tensor(Collector& file, const TensorToWrite& what) {
   });
 }
 
+void write_bytes(const ByteSink& sink, const Planned& tensor) {
+  if (!tensor.what->write) return sink(tensor.what->bytes);
+  uint64_t written = 0;
+  tensor.what->write([&](std::span<const std::byte> piece) {
+    written += piece.size();
+    sink(piece);
+  });
+  require(written == tensor.bytes, ErrorKind::kInternal, "safetensors: tensor {}: {} bytes written of {}",
+          name_text(tensor.what->name), written, tensor.bytes);
+}
+
 }  // namespace
 
 void write_safetensors(const Path& path, std::span<const TensorToWrite> tensors,
@@ -151,7 +162,7 @@ void write_safetensors(const Path& path, std::span<const TensorToWrite> tensors,
         write_tensor(file, *tensor.what);
       } else {
         file.flush();
-        sink(tensor.what->bytes);
+        write_bytes(sink, tensor);
       }
     }
     file.flush();

@@ -2,6 +2,7 @@
 #include <editline/readline.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
@@ -90,8 +91,8 @@ void generate(const GenerateOptions& options) {
   request.prompt = options.ids.empty() ? tokenizer->encode(options.prompt, true) : parse_ids(options.ids);
   request.sampling = options.sampling.sampling();
   request.max_new_tokens = options.sampling.max_new_tokens;
-  if (!options.ignore_eos && model->config().eos_token_id >= 0)
-    request.stop_ids = {int32_t(model->config().eos_token_id)};
+  const std::vector<int64_t>& ends = model->config().eos_token_ids;
+  if (!options.ignore_eos) request.stop_ids.assign(ends.begin(), ends.end());
   Generator generator(*model, {.slots = 1, .speculate = options.sampling.speculate});
   const Completion completion = generator.generate({&request, 1}).at(0);
   const std::string text = tokenizer ? tokenizer->decode(completion.ids, false) : std::string();
@@ -123,7 +124,7 @@ void answer(Generator& generator, const Tokenizer& tokenizer, const ChatOptions&
   request.prompt = encode_chat(tokenizer, {{"user", question}}, true);
   request.sampling = options.sampling.sampling();
   request.max_new_tokens = options.sampling.max_new_tokens;
-  request.stop_ids = {stop_id(tokenizer)};
+  request.stop_ids = stop_ids(tokenizer, generator.config());
   const bool colour = isatty(STDOUT_FILENO);
   StreamDecoder decoder(tokenizer, false);
   const std::optional<int32_t> end_of_thinking = tokenizer.id_of("</think>");
@@ -132,7 +133,8 @@ void answer(Generator& generator, const Tokenizer& tokenizer, const ChatOptions&
                                     .generate({&request, 1},
                                               [&](size_t, int32_t, int32_t id) {
                                                 std::fputs(std::exchange(lead, "").c_str(), stdout);
-                                                if (id == request.stop_ids[0]) return true;
+                                                if (std::count(request.stop_ids.begin(), request.stop_ids.end(), id))
+                                                  return true;
                                                 put_text(decoder.push(id));
                                                 if (colour && id == end_of_thinking) std::fputs("\033[0m", stdout);
                                                 std::fflush(stdout);

@@ -1,15 +1,15 @@
-// tenth inspect: what a model folder or a safetensors file is, without running it.
+// tenth inspect: what a model or a safetensors file is, without running it.
 #include <cstdio>
 
 #include "base/json.h"
 #include "base/text.h"
 #include "base/threads.h"
 #include "checkpoint/model_folder.h"
-#include "checkpoint/safetensors.h"
+#include "checkpoint/weight_source.h"
 #include "cli/commands.h"
+#include "cli/idle_backend.h"
 #include "cli/model_options.h"
 #include "eval/graded.h"
-#include "nn/arch/architecture.h"
 #include "run/recipe_model.h"
 #include "tokenizer/tokenizer.h"
 #include "train/memory.h"
@@ -35,12 +35,51 @@ void inspect_file(const Path& path) {
   std::printf("%zu tensors, %sB\n", file.tensors().size(), short_number(double(bytes)).c_str());
 }
 
-void inspect_folder(const Path& folder) {
-  // Loading checks every name and shape against the architecture.
-  const auto model = load_model(folder, get_backend("cpu"), DType::kF32);
+// Weights without memory: a model of any size can be put together, to see whether a file fits it.
+class ShapesOnly final : public IdleBackend {
+ public:
+  ~ShapesOnly() override { free_pool(); }
+
+ protected:
+  void* allocate_raw(size_t) override { return this; }
+  void free_raw(void*, size_t) override {}
+};
+
+// What the weights take in the file, by encoding.
+void print_encodings(const WeightSource& source) {
+  struct Sum {
+    int64_t tensors = 0, parameters = 0;
+    uint64_t bytes = 0;
+  };
+  std::map<std::string, Sum> sums;
+  Sum all;
+  for (const SourceTensor& tensor : source.tensors()) {
+    Sum& sum = sums[std::string(tensor.encoding)];
+    for (Sum* one : {&sum, &all}) {
+      one->tensors++;
+      one->parameters += tensor.rows() * tensor.columns();
+      one->bytes += tensor.file_bytes();
+    }
+  }
+  std::vector<Row> rows = {{"stored as", "tensors", "parameters", "bytes"}};
+  const auto add = [&](const std::string& name, const Sum& sum) {
+    rows.push_back({name, fmt::format("{}", sum.tensors), short_number(double(sum.parameters)),
+                    short_number(double(sum.bytes)) + "B"});
+  };
+  for (const auto& [name, sum] : sums) add(name, sum);
+  if (sums.size() > 1) add("together", all);
+  std::fputs(text_table(rows).c_str(), stdout);
+}
+
+void inspect_model(const Path& path) {
+  const WeightSource source = WeightSource::open(path);
+  source.check_size();
+  ShapesOnly nowhere;
+  const auto model = std::make_unique<Transformer>(source.config(), nowhere, DType::kF32);
+  check_weights(source, *model);
   const ModelConfig& c = model->config();
   const ModelSize size = model_size(c);
-  std::printf("%s: %s, vocabulary %ld, hidden %ld, %ld layers, %ld heads, context %ld\n", folder.string().c_str(),
+  std::printf("%s: %s, vocabulary %ld, hidden %ld, %ld layers, %ld heads, context %ld\n", path.string().c_str(),
               c.model_type.c_str(), long(c.vocab_size), long(c.hidden_size), long(c.num_hidden_layers),
               long(c.num_attention_heads), long(c.max_position_embeddings));
   if (c.mla()) {
@@ -67,9 +106,10 @@ void inspect_folder(const Path& folder) {
   const int64_t context = std::min<int64_t>(c.max_position_embeddings, 4096);
   std::printf("training FLOPs a token at a context of %ld: %s\n", long(context),
               short_number(size.training_flops(context)).c_str());
-  if (!std::filesystem::exists(folder / "tokenizer.json")) return;
-  const Tokenizer tokenizer = Tokenizer::load(folder);
-  check_vocabulary(tokenizer, c, folder);
+  print_encodings(source);
+  if (!std::filesystem::exists(path / "tokenizer.json")) return;
+  const Tokenizer tokenizer = Tokenizer::load(path);
+  check_vocabulary(tokenizer, c, path);
   std::printf("tokenizer: %d tokens%s\n", tokenizer.vocab_size(),
               tokenizer.chat_template().empty() ? "" : ", with a chat template");
 }
@@ -90,6 +130,8 @@ MemoryPlan memory_plan(const InspectOptions& options, const Recipe* recipe, cons
     plan.compute = compute_type_of(recipe->text("run.dtype"));
     plan.muon = recipe->text("optim.optimizer") == "muon";
     plan.mtp = recipe->real("train.mtp_weight") != 0;
+    plan.recompute = recipe->flag("train.recompute");
+    plan.checkpoints = recipe->integer("checkpoint.every") > 0;
   }
   if (options.batch_tokens) plan.batch_tokens = options.batch_tokens;
   if (options.context) plan.context = options.context;
@@ -99,15 +141,16 @@ MemoryPlan memory_plan(const InspectOptions& options, const Recipe* recipe, cons
 }
 
 void inspect_memory(const InspectOptions& options) {
-  const bool folder = std::filesystem::is_directory(options.path);
-  const std::optional<Recipe> recipe = folder ? std::nullopt : std::optional(Recipe::load(options.path));
-  const ModelConfig config = folder ? read_config(Path(options.path) / "config.json") : recipe_model(*recipe);
+  const bool model = std::filesystem::is_directory(options.path) || is_gguf(options.path);
+  const std::optional<Recipe> recipe = model ? std::nullopt : std::optional(Recipe::load(options.path));
+  const ModelConfig config = model ? read_model_config(options.path) : recipe_model(*recipe);
   const MemoryPlan plan = memory_plan(options, recipe ? &*recipe : nullptr, config);
   const MemoryPrediction prediction = predict_memory(config, plan);
   const double tokens = double(plan.batch_tokens);
-  std::printf("training %s, %s tokens a batch, sequences up to %s, %s, %s\n", printable(options.path).c_str(),
+  std::printf("training %s, %s tokens a batch, sequences up to %s, %s, %s%s\n", printable(options.path).c_str(),
               short_number(tokens).c_str(), short_number(double(plan.context)).c_str(),
-              plan.compute == DType::kBF16 ? "bf16" : "f32", plan.muon ? "Muon" : "AdamW");
+              plan.compute == DType::kBF16 ? "bf16" : "f32", plan.muon ? "Muon" : "AdamW",
+              plan.recompute ? ", recompute" : "");
   const auto size = [](double bytes) { return short_number(bytes) + "B"; };
   std::vector<Row> rows = {{"from step to step", "bytes"}};
   for (const MemoryLine& line : prediction.state) rows.push_back({line.what, size(line.bytes)});
@@ -122,6 +165,7 @@ void inspect_memory(const InspectOptions& options) {
   rows = {{"on top", "bytes"},
           {"logits' chunk, or gradients in flight", size(prediction.in_flight)},
           {"Muon's workspace, after the backward pass", size(prediction.muon_workspace)},
+          {"copy of the state for a checkpoint", size(prediction.checkpoint)},
           {"peak", size(prediction.peak())}};
   std::fputs(text_table(rows).c_str(), stdout);
 }
@@ -130,9 +174,10 @@ void inspect_memory(const InspectOptions& options) {
 
 void add_inspect_commands(CLI::App& app) {
   CLI::App* command =
-      app.add_subcommand("inspect", "What a model folder or safetensors file is: shapes, parameters, memory, FLOPs");
+      app.add_subcommand("inspect", "What a model is: shapes, parameters, memory, FLOPs, how its weights are stored");
   auto options = std::make_shared<InspectOptions>();
-  command->add_option("path", options->path, "Model folder or .safetensors file; with --memory a folder or a recipe")
+  command
+      ->add_option("path", options->path, "Model folder, .gguf or .safetensors file; with --memory a model or a recipe")
       ->required();
   CLI::Option* memory = command->add_flag("--memory", options->memory, "Predict what training it takes of memory");
   const auto number = [&](const char* name, int64_t& value, const char* meaning) {
@@ -150,8 +195,8 @@ void add_inspect_commands(CLI::App& app) {
   command->callback([options] {
     if (options->memory)
       inspect_memory(*options);
-    else if (std::filesystem::is_directory(options->path))
-      inspect_folder(options->path);
+    else if (std::filesystem::is_directory(options->path) || is_gguf(options->path))
+      inspect_model(options->path);
     else
       inspect_file(options->path);
   });

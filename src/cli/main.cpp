@@ -43,6 +43,8 @@ int run(int argc, char** argv) {
   tenth::add_generate_commands(app);
   tenth::add_score_commands(app);
   tenth::add_tokenize_commands(app);
+  tenth::add_perplexity_commands(app);
+  tenth::add_convert_commands(app);
   tenth::add_inspect_commands(app);
   tenth::add_pull_commands(app);
   tenth::add_bench_commands(app);

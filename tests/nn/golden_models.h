@@ -15,8 +15,6 @@ namespace tenth::testing {
 inline const std::map<std::string, std::string> kNotYet = {
     {"deepseek_v32", "sparse attention of DeepSeek-V3.2"},
     {"deepseek_v4", "DeepSeek-V4"},
-    {"deepseek_v3_fp8", "weights in FP8 blocks"},
-    {"deepseek_v3_fp8_ragged", "weights in FP8 blocks"},
 };
 
 inline Path golden_models() { return shared_folder() / "golden" / "models"; }

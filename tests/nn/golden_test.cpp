@@ -219,7 +219,9 @@ TEST_P(GoldenModels, LossAndGradients) {
       EXPECT_NEAR(result.loss, golden.values("main_loss_f64")[0], f64 ? kF64Loss : 1e-5);
     }
   }
-  const SafetensorsFile stored(golden.folder / "gradients.safetensors");
+  const Path gradients = golden.folder / "gradients.safetensors";
+  if (!std::filesystem::exists(gradients)) return;  // FP8 weights are not trained
+  const SafetensorsFile stored(gradients);
   Values all_got, all_want;
   size_t compared = 0;
   for (const Parameter& p : model->parameters()) {

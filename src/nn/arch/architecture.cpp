@@ -115,9 +115,27 @@ RopeScaling ConfigReader::rope_scaling() const {
   return s;
 }
 
-ModelConfig read_config(const Path& file) {
-  const Json json = read_json(file);
-  const std::string where = file.string();
+namespace {
+
+void check_fp8(const Json& json, const std::string& file) {
+  require(json.is_object(), ErrorKind::kInput, "{}: field quantization_config: expected an object, got {}", file,
+          json.dump().substr(0, 40));
+  const ConfigReader in(json, file + ": quantization_config");
+  const std::string method = in.text("quant_method", ""), format = in.text("fmt", "e4m3");
+  require(method == "fp8" && format == "e4m3", ErrorKind::kUnsupported,
+          "{}: quant_method, fmt: expected fp8 and e4m3, got {} and {}; use a float32 or bfloat16 copy of the model",
+          in.where(), method, format);
+  const std::vector<int64_t> block = in.integers("weight_block_size");
+  require(block == std::vector<int64_t>{Fp8Args::kSide, Fp8Args::kSide}, ErrorKind::kUnsupported,
+          "{}: weight_block_size: expected [128, 128], got {}", in.where(),
+          json.value("weight_block_size", Json()).dump().substr(0, 40));
+}
+
+}  // namespace
+
+ModelConfig read_config(const Path& file) { return config_of(read_json(file), file.string()); }
+
+ModelConfig config_of(const Json& json, const std::string& where) {
   require(json.is_object(), ErrorKind::kInput, "{}: expected a JSON object", where);
   const ConfigReader in(json, where);
   const std::string type = in.text("model_type", "");
@@ -132,10 +150,7 @@ ModelConfig read_config(const Path& file) {
   const std::string activation = in.text("hidden_act", "silu");
   require(activation == "silu", ErrorKind::kUnsupported, "{}: hidden_act: expected silu, got \"{}\"", where,
           activation);
-  require(
-      !json.contains("quantization_config") || json["quantization_config"].is_null(), ErrorKind::kUnsupported,
-      "{}: quantization_config: quantised weights are not supported yet; use a float32 or bfloat16 copy of the model",
-      where);
+  if (const auto it = json.find("quantization_config"); it != json.end() && !it->is_null()) check_fp8(*it, where);
   ModelConfig c;
   c.model_type = type;
   c.vocab_size = in.integer("vocab_size");
@@ -148,10 +163,11 @@ ModelConfig read_config(const Path& file) {
   c.tie_word_embeddings = in.flag("tie_word_embeddings", false);
   c.initializer_range = in.real("initializer_range", 0.02);
   c.bos_token_id = in.integer("bos_token_id", -1);
-  if (!json.contains("eos_token_id") || !json["eos_token_id"].is_array())
-    c.eos_token_id = in.integer("eos_token_id", -1);
-  else if (const auto ids = in.integers("eos_token_id"); !ids.empty())
-    c.eos_token_id = ids[0];
+  if (json.contains("eos_token_id") && json["eos_token_id"].is_array())
+    c.eos_token_ids = in.integers("eos_token_id");
+  else
+    c.eos_token_ids = {in.integer("eos_token_id", -1)};
+  std::erase_if(c.eos_token_ids, [&](int64_t id) { return id < 0 || id >= c.vocab_size; });
   c.rope_theta = in.rope_theta(10000);
   c.rope_scaling = in.rope_scaling();
   require(c.num_hidden_layers >= 1 && c.num_hidden_layers <= 1024, ErrorKind::kInput,
@@ -184,6 +200,13 @@ OrderedJson rope_scaling_json(const RopeScaling& s) {
 
 }  // namespace
 
+void write_eos_token_ids(const ModelConfig& c, OrderedJson& out) {
+  if (c.eos_token_ids.size() == 1)
+    out["eos_token_id"] = c.eos_token_ids[0];
+  else if (!c.eos_token_ids.empty())
+    out["eos_token_id"] = c.eos_token_ids;
+}
+
 OrderedJson config_json(const ModelConfig& c, DType stored) {
   for (const Architecture* a : architectures()) {
     if (c.model_type != a->model_type) continue;
@@ -203,7 +226,7 @@ OrderedJson config_json(const ModelConfig& c, DType stored) {
                        {"rope_scaling", rope_scaling_json(c.rope_scaling)},
                        {"torch_dtype", stored == DType::kBF16 ? "bfloat16" : "float32"}};
     if (c.bos_token_id >= 0) out["bos_token_id"] = c.bos_token_id;
-    if (c.eos_token_id >= 0) out["eos_token_id"] = c.eos_token_id;
+    write_eos_token_ids(c, out);
     a->write(c, out);
     return out;
   }

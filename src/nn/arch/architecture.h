@@ -42,10 +42,12 @@ extern const Architecture kLlama, kQwen2, kQwen3, kQwen3Moe, kDeepseekV2, kDeeps
 
 std::span<const Architecture* const> architectures();
 
-// config.json <-> ModelConfig. read_config checks the result (check_config) and refuses an unknown model_type with the
-// list of those that work.
+// config.json <-> ModelConfig. Reading checks the result (check_config) and refuses an unknown model_type with the list
+// of those that work. A quantization_config must be DeepSeek-V3's: e4m3 with a scale for each block of 128 x 128.
 ModelConfig read_config(const Path& file);
+ModelConfig config_of(const Json& json, const std::string& where);  // where: the file, for errors
 OrderedJson config_json(const ModelConfig& config, DType stored);
+void write_eos_token_ids(const ModelConfig& config, OrderedJson& out);  // a number, or a list of several; none: nothing
 
 // Shared by the architecture files.
 void read_grouped_query_keys(const ConfigReader& in, ModelConfig& config);
