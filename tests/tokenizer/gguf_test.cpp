@@ -114,7 +114,10 @@ struct Small {
   Small() {
     for (int b = 0; b < 256; b++) texts.push_back(byte_text(uint8_t(b)));
     texts.insert(texts.end(), {"aa", "<s>", "<tool>"});
-    vocabulary = {.where = "m.gguf", .model = "gpt2", .pre = "smollm", .tokens = {texts.begin(), texts.end()}};
+    vocabulary.where = "m.gguf";
+    vocabulary.model = "gpt2";
+    vocabulary.pre = "smollm";
+    vocabulary.tokens.assign(texts.begin(), texts.end());
     vocabulary.types.assign(texts.size(), 1);
     vocabulary.types[257] = 3;
     vocabulary.types[258] = 4;
