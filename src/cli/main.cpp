@@ -41,6 +41,7 @@ int run(int argc, char** argv) {
   tenth::add_compare_commands(app);
   tenth::add_eval_commands(app);
   tenth::add_generate_commands(app);
+  tenth::add_chat_commands(app);
   tenth::add_score_commands(app);
   tenth::add_tokenize_commands(app);
   tenth::add_perplexity_commands(app);

@@ -3,6 +3,7 @@
 #include "base/threads.h"
 #include "checkpoint/model_folder.h"
 #include "checkpoint/weight_source.h"
+#include "cli/open_model.h"
 #include "eval/graded.h"
 
 namespace tenth {
@@ -15,7 +16,8 @@ DType compute_type_of(const std::string& name) {
 }
 
 void ModelOptions::add_to(CLI::App& command) {
-  command.add_option("--model", model, "Model folder (config.json, model.safetensors) or .gguf file")->required();
+  add_model_option(command, model,
+                   "Model folder (config.json, model.safetensors), .gguf file, or name that was pulled");
   command
       .add_option("--dtype", dtype,
                   "Arithmetic: auto (weights as stored, those in blocks of few bits too), f32, bf16; f64 on the "
@@ -57,7 +59,7 @@ std::unique_ptr<Transformer> ModelOptions::load_as(const ComputeType& compute) c
 }
 
 Tokenizer ModelOptions::load_tokenizer(const Transformer& of) const {
-  Tokenizer tokenizer = Tokenizer::load(model);
+  Tokenizer tokenizer = open_tokenizer(model);
   check_vocabulary(tokenizer, of.config(), model);
   return tokenizer;
 }

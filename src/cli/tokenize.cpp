@@ -7,6 +7,7 @@
 #include "base/ordered_json.h"
 #include "base/text.h"
 #include "cli/lines.h"
+#include "cli/open_model.h"
 #include "tokenizer/field.h"
 
 namespace tenth {
@@ -47,11 +48,11 @@ void add_command(CLI::App& app, const char* name, const char* what, const char* 
                  const char* example, const Run& run) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand(name, what);
-  command->add_option("--model", options->model, "folder with tokenizer.json")->required();
+  add_model_option(*command, options->model, "folder with tokenizer.json, .gguf file, or name that was pulled");
   if (flag) command->add_flag(flag, options->flag, flag_what);
   command->footer(std::string("Example:\n  ") + example);
   command->callback([options, run] {
-    const Tokenizer tokenizer = Tokenizer::load(options->model);
+    const Tokenizer tokenizer = open_tokenizer(options->model);
     run(tokenizer, options->model, options->flag);
     std::cout.flush();
   });
@@ -101,15 +102,14 @@ void add_tokenize_commands(CLI::App& app) {
               "--skip-special", "leave out special tokens",
               "echo '{\"ids\": [24, 7, 26]}' | tenth detokenize --model runs/demo/model",
               [](const Tokenizer& t, const Path&, bool skip) { detokenize_lines(t, skip, std::cin, std::cout); });
-  add_command(app, "render",
-              "A chat to the text that the model reads: lines of {\"messages\", \"tools\", \"kwargs\"} on standard "
-              "input, lines of {\"text\"} or {\"error\"} out",
-              nullptr, nullptr,
-              "echo '{\"messages\": [{\"role\": \"user\", \"content\": \"3+5=?\"}], \"kwargs\": "
-              "{\"add_generation_prompt\": true}}' | tenth render --model runs/demo/model",
-              [](const Tokenizer& t, const Path& folder, bool) {
-                render_lines(ChatRenderer::load(t, folder), std::cin, std::cout);
-              });
+  add_command(
+      app, "render",
+      "A chat to the text that the model reads: lines of {\"messages\", \"tools\", \"kwargs\"} on standard "
+      "input, lines of {\"text\"} or {\"error\"} out",
+      nullptr, nullptr,
+      "echo '{\"messages\": [{\"role\": \"user\", \"content\": \"3+5=?\"}], \"kwargs\": "
+      "{\"add_generation_prompt\": true}}' | tenth render --model runs/demo/model",
+      [](const Tokenizer& t, const Path& folder, bool) { render_lines(open_chat(t, folder), std::cin, std::cout); });
 }
 
 }  // namespace tenth

@@ -61,14 +61,6 @@ void read_model(const Field& model, const Field& decoder, TokenizerParts& parts)
   }
 }
 
-void read_bytes(TokenizerParts& parts) {
-  for (int32_t id = 0; id < parts.vocabulary.size(); id++) {
-    const std::string& text = parts.vocabulary.text(id);
-    auto bytes = parts.bpe ? bytes_of_text(text) : std::nullopt;
-    parts.bytes.push_back(bytes ? *bytes : text);
-  }
-}
-
 // {"SpecialToken": {"id": name}} or {"Sequence": {"id": "A"}}: tokens before and behind the one text.
 void read_template(const Field& field, TokenizerParts& parts) {
   const Field single = field.at("single"), tokens = field.at("special_tokens");
@@ -117,6 +109,14 @@ std::optional<int32_t> read_named_token(const Field& root, const char* key, cons
 }
 
 }  // namespace
+
+void read_bytes(TokenizerParts& parts) {
+  for (int32_t id = 0; id < parts.vocabulary.size(); id++) {
+    const std::string& text = parts.vocabulary.text(id);
+    auto bytes = parts.bpe ? bytes_of_text(text) : std::nullopt;
+    parts.bytes.push_back(bytes ? *bytes : text);
+  }
+}
 
 void read_tokenizer_json(const Field& root, TokenizerParts& parts) {
   const Field model = root.at("model");

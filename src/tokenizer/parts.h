@@ -33,6 +33,7 @@ struct TokenizerParts {
 
 // Reads the fields of a tokenizer.json, the pieces in their order.
 void read_tokenizer_json(const Field& root, TokenizerParts& parts);
+void read_bytes(TokenizerParts& parts);  // fills in parts.bytes, behind the model
 void read_tokenizer_config(const Field& root, TokenizerParts& parts);
 
 }  // namespace tenth

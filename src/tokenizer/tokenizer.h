@@ -17,6 +17,7 @@
 namespace tenth {
 
 struct TokenizerParts;
+struct GgufVocabulary;
 
 // Immutable and cheap to copy; may be used by many threads at once.
 class Tokenizer {
@@ -26,6 +27,9 @@ class Tokenizer {
   static Tokenizer load(const Path& model_dir);
   // The same from values in memory; folder stands in errors. config may be null.
   static Tokenizer from_json(const Json& tokenizer, const Json& config, const Path& folder);
+
+  // Of a GGUF file (gguf_vocabulary.h). Throws as load does.
+  static Tokenizer from_gguf(const GgufVocabulary& vocabulary);
 
   // The ids of text. Ill-formed UTF-8 becomes U+FFFD. allow_special: added tokens (<eos>, <think>, ...) that stand in
   // the text become their ids. Without it they are ordinary characters: so for all text that a user gives. Adds nothing
