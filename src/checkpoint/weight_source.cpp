@@ -143,7 +143,8 @@ WeightSource WeightSource::open(const Path& model) {
     source.take_gguf();
   } else {
     source.config_file_ = (model / "config.json").string();
-    source.weights_file_ = model.string();
+    const bool sharded = std::filesystem::exists(model / "model.safetensors.index.json");
+    source.weights_file_ = (model / (sharded ? "model.safetensors.index.json" : "model.safetensors")).string();
     source.config_ = read_config(model / "config.json");
     source.safetensors_ = SafetensorsSet::open(model);
     source.take_safetensors();

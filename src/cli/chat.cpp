@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "base/utf8.h"
 #include "cli/commands.h"
 #include "cli/lines.h"
 #include "cli/model_options.h"
@@ -45,6 +46,8 @@ class Conversation {
 
   // Streams the answer. A question that is refused leaves the conversation as it was.
   void ask(const std::string& question) {
+    require(well_formed_prefix(question) == question.size(), ErrorKind::kInput,
+            "text: expected well formed UTF-8, got byte {} that is not", well_formed_prefix(question));
     const ChatRequest before = request_;
     request_.messages.push_back({{"role", "user"}, {"content", question}});
     try {

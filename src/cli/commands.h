@@ -9,7 +9,8 @@ void add_sweep_commands(CLI::App& app);       // sweep
 void add_compare_commands(CLI::App& app);     // compare
 void add_data_commands(CLI::App& app);        // data prepare, tokenizer, inspect, verify
 void add_score_commands(CLI::App& app);       // score, grad
-void add_generate_commands(CLI::App& app);    // generate, chat
+void add_generate_commands(CLI::App& app);    // generate
+void add_chat_commands(CLI::App& app);        // chat
 void add_eval_commands(CLI::App& app);        // eval
 void add_convert_commands(CLI::App& app);     // convert, quantize
 void add_perplexity_commands(CLI::App& app);  // perplexity

@@ -33,9 +33,8 @@ GgufVocabulary vocabulary_of(const GgufMetadata& metadata) {
 }  // namespace
 
 CLI::Option* add_model_option(CLI::App& command, std::string& model, const std::string& help) {
-  return command.add_option("--model", model, help)->required()->transform([](const std::string& given) {
-    return find_model(given).string();
-  });
+  command.parse_complete_callback([&model] { model = find_model(model).string(); });
+  return command.add_option("--model", model, help)->required();
 }
 
 Tokenizer open_tokenizer(const Path& model) {

@@ -8,7 +8,7 @@
 
 namespace tenth {
 
-// --model, required; a hub name becomes the place in the cache (hub/cache.h).
+// --model, required; a hub name becomes the place in the cache (hub/cache.h) once all options are read and in order.
 CLI::Option* add_model_option(CLI::App& command, std::string& model, const std::string& help);
 
 // The tokenizer of a folder or a .gguf file.

@@ -75,7 +75,7 @@ TEST_F(BadInput, Options) {
                  "max_position_embeddings is 64");
   expect_refused(generate({"--prompt", "x"}), "expected one of --ids and --prompt");
   expect_refused(tenth({"generate", "--model", model()}), "expected one of --ids and --prompt");
-  expect_refused(tenth({"generate", "--model", "/nowhere", "--ids", "1"}), "/nowhere: expected a model folder");
+  expect_refused(tenth({"generate", "--model", "/nowhere", "--ids", "1"}), "/nowhere: expected a folder");
   expect_refused(tenth({"generate", "--model", (model_ / "config.json").string(), "--ids", "1"}), "expected GGUF");
   expect_refused(tenth({"generate", "--model", model(), "--prompt", "☃", "--max-new-tokens", "3"}), "got \"☃\"");
   for (const char* ids : {"1,", ",", "1;2", "x", "1,,2", "99999999999", " 1"}) {
