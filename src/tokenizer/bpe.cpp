@@ -60,10 +60,11 @@ Bpe::Bpe(const Vocabulary& vocabulary, const Field& model) {
           "{}: dropout is not supported", model.where());
   for (int b = 0; b < 256; b++) {
     const auto id = vocabulary.find(byte_text(uint8_t(b)));
-    require(id.has_value(), ErrorKind::kInput,
-            "{}: vocab: expected a token for each byte, got none for byte {} (\"{}\")", model.where(), b,
+    const bool printable = b >= ' ' && b <= '~';
+    require(id.has_value() || !printable, ErrorKind::kInput,
+            "{}: vocab: expected a token for each printable byte, got none for byte {} (\"{}\")", model.where(), b,
             byte_text(uint8_t(b)));
-    byte_ids_[size_t(b)] = *id;
+    byte_ids_[size_t(b)] = id.value_or(-1);
   }
   read_merges(vocabulary, model.at("merges"));
   if (!model.at("ignore_merges").boolean(false)) return;
@@ -119,12 +120,16 @@ void Bpe::encode(std::string_view piece, Scratch& scratch, std::vector<int32_t>&
     if (auto it = whole_pieces_.find(std::string(piece)); it != whole_pieces_.end()) return ids.push_back(it->second);
   require(piece.size() < size_t(INT32_MAX), ErrorKind::kInput, "text: expected less than 2 GiB, got {} bytes",
           piece.size());
-  const auto n = int32_t(piece.size());
   auto& symbols = scratch.symbols;
   symbols.clear();
   scratch.heap.clear();
-  for (int32_t i = 0; i < n; i++)
-    symbols.push_back({byte_ids_[uint8_t(piece[size_t(i)])], i - 1, i + 1 < n ? i + 1 : -1});
+  for (const char byte : piece) {
+    const auto i = int32_t(symbols.size());
+    if (const int32_t id = byte_ids_[uint8_t(byte)]; id >= 0) symbols.push_back({id, i - 1, i + 1});
+  }
+  if (symbols.empty()) return;
+  symbols.back().next = -1;
+  const auto n = int32_t(symbols.size());
   for (int32_t i = 0; i + 1 < n; i++) push(i, scratch);
   while (!scratch.heap.empty()) {
     const auto top = scratch.heap.front();

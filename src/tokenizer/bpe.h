@@ -22,7 +22,8 @@ std::optional<std::string> bytes_of_text(std::string_view text);
 
 class Bpe {
  public:
-  // Reads the field model of a tokenizer.json. The vocabulary must hold all 256 bytes.
+  // Reads the field model of a tokenizer.json. The vocabulary must hold the printable bytes of ASCII; other bytes that
+  // it lacks (SmolLM2's has no control characters) are left out of a text, as the tokenizers library leaves them.
   Bpe(const Vocabulary& vocabulary, const Field& model);
 
   // Room for the work on a piece, to be used again for the next.

@@ -26,8 +26,9 @@ TEST(BrokenTokenizer, NamesFileFieldExpectedGot) {
             "input: m/tokenizer.json: model: vocab: expected one token with id 97, got \"a\" and \"x y\"");
   EXPECT_EQ(error_with([](Json& j) { j["model"]["vocab"]["x y"] = int64_t(1) << 40; }),
             "input: m/tokenizer.json: model: vocab: expected a whole number from 0 to 4194303, got 1099511627776");
-  EXPECT_EQ(error_with([](Json& j) { j["model"]["vocab"].erase("a"); }),
-            "input: m/tokenizer.json: model: vocab: expected a token for each byte, got none for byte 97 (\"a\")");
+  EXPECT_EQ(
+      error_with([](Json& j) { j["model"]["vocab"].erase("a"); }),
+      "input: m/tokenizer.json: model: vocab: expected a token for each printable byte, got none for byte 97 (\"a\")");
   EXPECT_EQ(
       error_with([](Json& j) { j["model"]["merges"][1] = "a b c"; }),
       "input: m/tokenizer.json: model: merges[1]: expected two tokens (\"a b\" or [\"a\", \"b\"]), got \"a b c\"");
