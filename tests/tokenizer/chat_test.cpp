@@ -183,7 +183,8 @@ TEST(TokenizeCommand, Registers) {
     EXPECT_FALSE(app.get_subcommand(name)->get_description().empty());
     EXPECT_NE(app.get_subcommand(name)->get_footer().find(std::string("tenth ") + name), std::string::npos);
   }
-  EXPECT_TRUE(error_of([&] { app.parse("tokenize --model /nonexistent"); }).find("got none of these") != std::string::npos);
+  EXPECT_TRUE(error_of([&] { app.parse("tokenize --model /nonexistent"); }).find("got none of these") !=
+              std::string::npos);
 }
 
 }  // namespace
