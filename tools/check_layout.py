@@ -21,6 +21,9 @@ SEES = {
     "optim": "base tensor backend autograd nn",
     "checkpoint": "base tensor backend autograd nn",
     "tokenizer": "base",
+    "jinja": "base",
+    "chat": "base jinja tokenizer",
+    "hub": "base",
     "data": "base tokenizer",
     "problems": "base",
     "train": "base tensor backend autograd ops nn optim checkpoint tokenizer data",
@@ -28,7 +31,7 @@ SEES = {
     "eval": "base tensor backend autograd ops nn engine tokenizer data problems train",
     "rl": "base tensor backend autograd ops nn optim checkpoint tokenizer data problems train engine eval",
     "run": "base tensor backend autograd ops nn optim checkpoint tokenizer data problems train engine eval rl",
-    "cli": "base tensor backend autograd ops nn optim checkpoint tokenizer data problems train engine eval rl run",
+    "cli": "base tensor backend autograd ops nn optim checkpoint tokenizer chat hub data problems train engine eval rl run",
 }
 
 

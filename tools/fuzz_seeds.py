@@ -50,7 +50,33 @@ def small_safetensors(path, tensors=3, most=256):
     return struct.pack("<Q", len(text)) + text + parts
 
 
+def small_shard(documents, vocabulary=300):
+    """A token shard as src/data/shards.h has it; the fuzz target sets the hashes right."""
+    tokens = [token for document in documents for token in document]
+    header = struct.pack("<8sII4Q", b"TENTHTOK", 1, 2, len(documents), len(tokens), 100, vocabulary).ljust(104, b"\0")
+    return header + struct.pack(f"<{len(documents)}I", *map(len, documents)) + struct.pack(f"<{len(tokens)}H", *tokens)
+
+
+def own_formats():
+    """Data of the formats that tenth itself defines."""
+    hash_ = "0" * 32
+    manifest = {"format": "tenth tokens", "version": 1, "vocab_size": 300, "tokenizer_xxh128": hash_, "documents": 3,
+                "tokens": 21, "text_bytes": 100, "longest_document": 17, "empty": 0, "duplicates": 0, "bad": 0,
+                "sources": [{"file": "a.txt", "bytes": 3, "xxh128": hash_}],
+                "shards": [{"file": "tokens.shard", "documents": 3, "tokens": 21, "text_bytes": 100, "xxh128": hash_}]}
+    shard = small_shard([[1, 2, 299], list(range(17)), [7]])
+    write("shards_fuzz", "small", json.dumps(manifest).encode() + CUT + shard)
+    lines = b'{"text": "one"}\n\n{"text": "caf\\u00e9", "source": 1}\n{"text": ""}\n{"text": "one"}\n'
+    write("documents_fuzz", "lines", lines)
+    # One zstandard frame with one raw block.
+    frame = struct.pack("<IB", 0xFD2FB528, 0x20) + bytes([len(lines)]) + struct.pack("<I", len(lines) << 3 | 1)[:3] + lines
+    write("documents_fuzz", "packed", frame)
+    turns = [{"role": "user", "content": "3+5=?"}, {"role": "assistant", "content": "3+5=8</think><answer>8</answer>"}]
+    write("conversations_fuzz", "chat", b"".join(json.dumps({"messages": turns * n}).encode() + b"\n" for n in (1, 2)))
+
+
 def main():
+    own_formats()
     for recipe in sorted((ROOT / "recipes").glob("*.toml")):
         write("recipe_fuzz", recipe.name, recipe.read_bytes() + CUT + b"rl.lr=1e-4")
     if not SHARED.is_dir():

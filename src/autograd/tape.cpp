@@ -9,13 +9,25 @@ thread_local Tape* active_tape = nullptr;
 
 Var Var::with_gradient(Tensor value) {
   Var var(std::move(value));
-  var.gradient_ = std::make_shared<Tensor>();
+  var.node_ = std::make_shared<Node>();
   return var;
 }
 
+Var Var::without_value() const {
+  Var var;
+  var.node_ = node_;
+  return var;
+}
+
+const Tensor& Var::value() const {
+  if (value_ || !made_again()) return value_;
+  if (!node_->made) node_->made = node_->make();
+  return node_->made;
+}
+
 void Var::add_gradient(const Tensor& gradient) const {
-  if (!gradient_) return;
-  Tensor& total = *gradient_;
+  if (!node_) return;
+  Tensor& total = node_->gradient;
   if (!total) {
     total = gradient;
     return;
@@ -30,7 +42,7 @@ void Var::add_gradient(const Tensor& gradient) const {
   }
 }
 
-Tape::Tape() : outer_(active_tape) { active_tape = this; }
+Tape::Tape(bool recompute) : outer_(active_tape), recompute_(recompute) { active_tape = this; }
 
 Tape::~Tape() { active_tape = outer_; }
 
@@ -49,26 +61,5 @@ void Tape::backward(std::span<const Root> roots) {
 NoGrad::NoGrad() : saved_(active_tape) { active_tape = nullptr; }
 
 NoGrad::~NoGrad() { active_tape = saved_; }
-
-Var checkpoint(const std::function<Var(std::span<const Var>)>& function, std::vector<Var> inputs) {
-  Var value;
-  {
-    NoGrad off;
-    value = function(inputs);
-  }
-  return record(value.value(), true, [function, inputs](const Tensor& dy) {
-    std::vector<Var> again;
-    for (const Var& input : inputs) {
-      again.push_back(input.needs_gradient() ? Var::with_gradient(input.value()) : input);
-    }
-    Tape inner;
-    Var output = function(again);
-    const Tape::Root root{output, dy};
-    inner.backward({&root, 1});
-    for (size_t i = 0; i < inputs.size(); i++) {
-      if (Tensor gradient = again[i].gradient()) inputs[i].add_gradient(gradient);
-    }
-  });
-}
 
 }  // namespace tenth

@@ -11,7 +11,8 @@
 
 namespace tenth {
 
-// A value that gradients may flow through.
+// A value that gradients may flow through. What an op captures for its backward pass is kept() or without_value() of
+// its inputs, never the variable itself: that would hold a value that nobody needs.
 class Var {
  public:
   Var() = default;
@@ -20,28 +21,48 @@ class Var {
   // A leaf or result whose gradient is wanted.
   static Var with_gradient(Tensor value);
 
-  const Tensor& value() const { return value_; }
-  bool needs_gradient() const { return gradient_ != nullptr; }
+  // Made again here where it was not kept.
+  const Tensor& value() const;
+  bool needs_gradient() const { return node_ != nullptr; }
 
   // d loss / d value so far; not defined where nothing arrived.
-  Tensor gradient() const { return gradient_ ? *gradient_ : Tensor(); }
+  Tensor gradient() const { return node_ ? node_->gradient : Tensor(); }
   // Adds to the gradient. The tensor is taken over; a shared one is never written to. Does nothing without
   // with_gradient.
   void add_gradient(const Tensor& gradient) const;
 
+  // The same variable with its value, or with what makes it again.
+  Var kept() const { return made_again() ? without_value() : *this; }
+  // The place of its gradient alone.
+  Var without_value() const;
+
+  // Whether the backward pass makes the value anew; see recomputed().
+  bool made_again() const { return node_ && node_->make; }
+
  private:
+  template <class Make>
+  friend Var recomputed(Var result, Make make);
+  struct Node {
+    Tensor gradient;
+    std::function<Tensor()> make;
+    Tensor made;
+  };
+
   Tensor value_;
-  std::shared_ptr<Tensor> gradient_;
+  std::shared_ptr<Node> node_;
 };
 
 class Tape {
  public:
-  Tape();  // active in this thread until it is destroyed; tapes nest
+  // Active in this thread until it is destroyed; tapes nest. recompute: the results of cheap ops (norms, SwiGLU, …) are
+  // dropped after the forward pass, and made again where the backward pass first asks for them.
+  explicit Tape(bool recompute = false);
   ~Tape();
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
   static Tape* active();
+  bool recomputes() const { return recompute_; }
 
   // run reads the gradients of its outputs (Var::gradient) and adds to those of its inputs.
   void record(std::function<void()> run) { nodes_.push_back(std::move(run)); }
@@ -56,6 +77,7 @@ class Tape {
  private:
   std::vector<std::function<void()>> nodes_;
   Tape* outer_;
+  bool recompute_;
 };
 
 // Nothing is recorded in its scope.
@@ -77,14 +99,20 @@ Var record(Tensor value, bool wanted, Run run) {
   Tape* tape = Tape::active();
   if (!tape || !wanted) return Var(std::move(value));
   Var result = Var::with_gradient(std::move(value));
-  tape->record([result, run = std::move(run)] {
+  tape->record([result = result.without_value(), run = std::move(run)] {
     if (Tensor dy = result.gradient()) run(dy);
   });
   return result;
 }
 
-// Recompute: runs function without a tape and keeps only its inputs; the backward pass runs it again. It must be a pure
-// function of its inputs and of weights, and must not count anything twice.
-Var checkpoint(const std::function<Var(std::span<const Var>)>& function, std::vector<Var> inputs);
+// The result of an op, which a tape that recomputes need not keep: make gives the same bits again from kept() inputs,
+// in the backward pass and without recording. The value goes when the forward pass lets go of it, and, made again, when
+// the op's own backward has run.
+template <class Make>
+Var recomputed(Var result, Make make) {
+  const Tape* tape = Tape::active();
+  if (tape && tape->recomputes() && result.node_) result.node_->make = std::move(make);
+  return result;
+}
 
 }  // namespace tenth

@@ -13,6 +13,8 @@ struct ComputeType {
   ComputeType(DType type, std::optional<Fp8Scale> scale = {}) : dtype(type), fp8(scale) {}  // NOLINT: a plain type
   DType dtype;
   std::optional<Fp8Scale> fp8;
+  bool frozen = false;       // the model only runs: its matrices are kept as kernels read them and in no other form
+  bool keep_blocks = false;  // frozen: matrices that a file holds in blocks of few bits stay so (BlockWeight)
 };
 
 // The narrowest type at hand that holds q scale of e4m3 numbers: their four digits times a power of two fit the compute
@@ -22,13 +24,24 @@ constexpr DType fp8_product_type(DType compute, Fp8Scale scale) {
 }
 
 struct Weight {
+  Shape shape;
   Tensor value;    // the master copy, G
   Tensor compute;  // T: the same tensor as value where the types are equal; FP8: rounded, of fp8_product_type
   Tensor packed;   // pack_weight(compute), made when a linear first needs it
-  Tensor grad;     // as value; not defined while the weight is not trained
+  Tensor grad;     // as value; not defined while the weight is not trained. To be read through gradient()
+  bool grad_is_zero = false;  // it stands for zeros, whatever its memory holds: the first product is assigned to it
   std::optional<Fp8Scale> fp8;
+  // A matrix of a model that only runs (ComputeType::frozen) has no master copy, and one form of the others alone:
+  // blocks, packed or compute.
+  BlockWeight blocks;
+  bool rows_read = false;  // compute is read by rows, beside linear products: it stays
 
   bool trained() const { return grad.defined(); }
+
+  // The gradient, to be read or added to.
+  const Tensor& gradient();
+  // gradient (+)= dy^T x, and the bias's += column sums of dy; as Backend::linear_backward_weight.
+  void add_product(Weight* bias, const Tensor& dy, const Tensor& x, const Tensor& offsets);
 
   // To be called after value changed: the copies that kernels read follow it.
   void refresh();

@@ -16,6 +16,7 @@
 #include <memory>
 #include <string>
 
+#include "backend/block_weight.h"
 #include "tensor/tensor.h"
 
 namespace tenth {
@@ -78,6 +79,13 @@ struct AdamWArgs {
   bool cautious = false;  // decay only where m and p have one sign, so that both shrink p
 };
 
+struct MatmulArgs {
+  bool symmetric = false;  // c is, as a b and add are: a backend may make one half and copy the other
+  double alpha = 1;        // other than 1 only with add
+  Tensor add = {};         // (M, N), or not defined; not c
+  double beta = 1;
+};
+
 class Backend : public Device {
  public:
   // --- elementwise ---------------------------------------------------------------------------------------------------
@@ -93,17 +101,28 @@ class Backend : public Device {
   virtual Tensor pack_weight(const Tensor& w) = 0;
 
   // y = x w^T + bias.  y (N, O) T or f32, rows; x (N, I) T, rows; w (O, I) T; packed: pack_weight(w) or not defined;
-  // bias (O) G or not defined.
+  // bias (O) G or not defined. w may be undefined where packed is not.
   // Grouped: w (E, O, I), bias not defined; rows [offsets[e], offsets[e + 1]) of x use w[e]; offsets (E + 1) i32.
   virtual void linear_forward(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& packed,
                               const Tensor& bias, const Tensor& offsets) = 0;
   // dx = dy w.  dx (N, I) T; dy (N, O) T or f32.
   virtual void linear_backward_input(const Tensor& dx, const Tensor& dy, const Tensor& w, const Tensor& offsets) = 0;
-  // dw += dy^T x.  dw as w, G; dbias (O) G += column sums of dy, or not defined.
+  // dw += dy^T x, or dw = dy^T x, whatever dw held.  dw as w, G; dbias (O) G += column sums of dy, or not defined.
   virtual void linear_backward_weight(const Tensor& dw, const Tensor& dbias, const Tensor& dy, const Tensor& x,
-                                      const Tensor& offsets) = 0;
-  // c = a b with a (M, K) or transposed (K, M), b (K, N) or transposed (N, K). f32 or f64, rows. (Muon, absorbed MLA)
-  virtual void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) = 0;
+                                      const Tensor& offsets, bool assign) = 0;
+  // c = alpha a b + beta add with a (M, K) or transposed (K, M), b (K, N) or transposed (N, K), all of one type, rows.
+  // Sums and alpha … beta in f32 at least. (Muon)
+  virtual void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+                      const MatmulArgs& args) = 0;
+
+  // --- weights of 8 or 4 bits ----------------------------------------------------------------------------------------
+  // y = xh w^T + bias with xh = x rounded to 8 bits: blocks of 32 neighbours, scale amax / 127, codes
+  // rint(x (127 / amax)) in f32; a block that is not finite becomes NaN.  y (N, O) T or f32, rows; x (N, I) T, rows;
+  // bias (O) G or not defined; offsets (E + 1) i32: rows of experts, or not defined.
+  virtual void block_linear_forward(const Tensor& y, const Tensor& x, const BlockWeight& w, const Tensor& bias,
+                                    const Tensor& offsets) = 0;
+  // y[n] = w[ids[n]], not rounded further than to T.  y (N, I) T; ids (N) i32, all within [0, O).
+  virtual void block_embedding_forward(const Tensor& y, const Tensor& ids, const BlockWeight& w) = 0;
 
   // --- 8-bit floating point -----------------------------------------------------------------------------------------
   // scales = fp8_scale(amax of the tile); q = x / scale, both in f32.  q (R, C), or (E, R, C) for blocks, f8_e4m3,
@@ -114,6 +133,9 @@ class Backend : public Device {
   // y = q scale, rounded to the type of y (f32, bf16; reference: or f64), which is contiguous.
   virtual void fp8_dequantize(const Tensor& y, const Tensor& q, const Tensor& scales, const Tensor& offsets,
                               const Fp8Args& args) = 0;
+  // y = what fp8_dequantize gives for fp8_quantize of x.  y as in the former, x and offsets as in the latter; y may be
+  // x.
+  virtual void fp8_round(const Tensor& y, const Tensor& x, const Tensor& offsets, const Fp8Args& args) = 0;
 
   // --- embedding -----------------------------------------------------------------------------------------------------
   // y[n] = w[ids[n]].  y (N, D) T; ids (N) i32, all within [0, V); w (V, D) T.

@@ -1,6 +1,7 @@
 #include "base/append_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,8 +13,12 @@
 namespace tenth {
 
 AppendFile::AppendFile(const Path& path)
-    : path_(path), fd_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) {
+    : path_(path), fd_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0644)) {
   require(fd_ >= 0, ErrorKind::kIo, "{}: cannot open for appending: {}", path.string(), std::strerror(errno));
+  struct stat status;
+  if (::fstat(fd_, &status) == 0 && S_ISREG(status.st_mode)) return;
+  ::close(fd_);
+  fail(ErrorKind::kInput, "{}: expected a file to append to, got a device", path.string());
 }
 
 AppendFile::~AppendFile() {

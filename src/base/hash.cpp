@@ -24,14 +24,10 @@ Hash128 hash128(std::span<const std::byte> bytes) { return from(XXH3_128bits(byt
 Hash128 hash128(std::string_view text) { return from(XXH3_128bits(text.data(), text.size())); }
 
 Hash128 hash128_of_file(const Path& path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), std::fclose);
-  require(file != nullptr, ErrorKind::kIo, "{}: cannot open: {}", path.string(), std::strerror(errno));
   const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(), XXH3_freeState);
   XXH3_128bits_reset(state.get());
-  std::vector<char> buffer(1 << 20);
-  while (const size_t n = std::fread(buffer.data(), 1, buffer.size(), file.get()))
-    XXH3_128bits_update(state.get(), buffer.data(), n);
-  require(std::ferror(file.get()) == 0, ErrorKind::kIo, "{}: cannot read: {}", path.string(), std::strerror(errno));
+  read_pieces(path,
+              [&](std::span<const std::byte> piece) { XXH3_128bits_update(state.get(), piece.data(), piece.size()); });
   return from(XXH3_128bits_digest(state.get()));
 }
 

@@ -1,11 +1,14 @@
 #include "base/interrupt.h"
 
+#include <atomic>
 #include <csignal>
 
 namespace tenth {
 namespace {
 
-volatile std::sig_atomic_t wish = 0;
+// A signal may come to any thread: an atomic, and one without a lock, which a handler may touch.
+std::atomic<int> wish = 0;
+static_assert(std::atomic<int>::is_always_lock_free);
 
 void on_signal(int signal) {
   if (wish) {

@@ -156,7 +156,7 @@ std::vector<GgufEntry> entries_of(const Path& folder, const Json& json, const Js
     if (id >= 0 && id < config.vocab_size) entries.push_back({std::string("tokenizer.ggml.") + key, uint32_t(id)});
   };
   add_id("bos_token_id", "bos_token", config.bos_token_id);
-  add_id("eos_token_id", "eos_token", config.eos_token_id);
+  add_id("eos_token_id", "eos_token", config.eos_token_ids.empty() ? -1 : config.eos_token_ids[0]);
   add_id("padding_token_id", "pad_token", -1);
   const bool bos = settings.value("add_bos_token", false) || begins_with_token(json.value("post_processor", Json()));
   entries.push_back({"tokenizer.ggml.add_bos_token", bos});

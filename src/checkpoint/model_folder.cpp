@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "checkpoint/frozen_weights.h"
 #include "checkpoint/safetensors_text.h"
 #include "checkpoint/weight_source.h"
 #include "nn/arch/architecture.h"
@@ -26,11 +27,7 @@ void check_weights(const WeightSource& source, Transformer& model) {
   const ModelConfig& config = source.config();
   std::set<std::string> known;
   for (const Parameter& parameter : model.parameters()) {
-    const SourceTensor& tensor = source.at(parameter.name);
-    const Shape shape = parameter.shape();
-    const bool same = tensor.shape.size() <= Shape::kMaxRank && Shape(tensor.shape) == shape;
-    require(same, ErrorKind::kInput, "{}: tensor {}: expected shape {}, got {}", tensor.file, parameter.name,
-            shape.text(), shape_text(tensor.shape));
+    source.at(parameter.name).check_shape(parameter.shape());
     known.insert(parameter.name);
   }
   for (const SourceTensor& tensor : source.tensors()) {
@@ -45,8 +42,12 @@ std::unique_ptr<Transformer> load_model(const Path& path, Backend& backend, Comp
   source.check_size();
   auto model = std::make_unique<Transformer>(source.config(), backend, compute);
   check_weights(source, *model);
-  for (const Parameter& parameter : model->parameters()) source.at(parameter.name).load_into(parameter.value());
-  model->refresh();
+  for (const Parameter& parameter : model->parameters())
+    if (parameter.weight->value) source.at(parameter.name).load_into(parameter.value());
+  if (compute.frozen)
+    load_frozen_weights(*model, source);
+  else
+    model->refresh();
   return model;
 }
 
@@ -54,7 +55,7 @@ ModelFiles model_files(Transformer& model, DType stored) {
   const ModelConfig& config = model.config();
   OrderedJson generation = {{"_from_model_config", false}, {"do_sample", false}};
   if (config.bos_token_id >= 0) generation["bos_token_id"] = config.bos_token_id;
-  if (config.eos_token_id >= 0) generation["eos_token_id"] = config.eos_token_id;
+  write_eos_token_ids(config, generation);
   ModelFiles files{config_json(config, stored).dump(2) + "\n", generation.dump(2) + "\n", {}};
   std::vector<TensorToWrite>& tensors = files.tensors;
   for (const Parameter& parameter : model.parameters()) {

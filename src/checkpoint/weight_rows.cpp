@@ -49,13 +49,6 @@ void read_fp8_row(const SourceTensor& t, int64_t row, float* values) {
   }
 }
 
-// Where a row of the tensor stands in the data.
-int64_t stored_row(const SourceTensor& t, int64_t row) {
-  if (t.rotary_heads == 0) return row;
-  const int64_t dim = t.rows() / t.rotary_heads, head = row / dim, half = row % dim / (dim / 2), i = row % (dim / 2);
-  return head * dim + 2 * i + half;
-}
-
 void read_latent_expansion(const SourceTensor& t, int64_t begin, int64_t end, float* values) {
   const auto& [keys, rows] = t.latent_expansion;
   const int64_t latent = keys->shape[1], nope = keys->shape[2], value_dim = rows->shape[1], all = nope + value_dim;
@@ -100,6 +93,17 @@ void convert(const float* from, int64_t count, std::byte* to) {
 
 }  // namespace
 
+int64_t SourceTensor::stored_row(int64_t row) const {
+  if (rotary_heads == 0) return row;
+  const int64_t dim = rows() / rotary_heads, head = row / dim, half = row % dim / (dim / 2), i = row % (dim / 2);
+  return head * dim + 2 * i + half;
+}
+
+void SourceTensor::check_shape(const Shape& expected) const {
+  require(shape.size() <= Shape::kMaxRank && Shape(shape) == expected, ErrorKind::kInput,
+          "{}: tensor {}: expected shape {}, got {}", file, name_text(name), expected.text(), shape_text(shape));
+}
+
 void SourceTensor::read_rows(int64_t begin, int64_t end, float* values) const {
   check_readable(*this);
   const int64_t width = columns();
@@ -110,14 +114,12 @@ void SourceTensor::read_rows(int64_t begin, int64_t end, float* values) const {
     if (scales)
       read_fp8_row(*this, r, values);
     else
-      read_elements(encoding, block, data, stored_row(*this, r) * width, width, values);
+      read_elements(encoding, block, data, stored_row(r) * width, width, values);
   }
 }
 
 void SourceTensor::load_into(const Tensor& destination) const {
-  const bool same = shape.size() <= Shape::kMaxRank && Shape(shape) == destination.shape();
-  require(same, ErrorKind::kInput, "{}: tensor {}: expected shape {}, got {}", file, name_text(name),
-          destination.shape().text(), shape_text(shape));
+  check_shape(destination.shape());
   want_pages(data);
   if (!block && !scales && rotary_heads == 0 && !latent_expansion.keys) {
     // As StoredTensor has it: also doubles, without a way through float.

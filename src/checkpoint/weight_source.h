@@ -39,12 +39,14 @@ struct SourceTensor {
   } latent_expansion;
 
   int64_t columns() const { return shape.empty() ? 1 : shape.back(); }
-  int64_t rows() const;         // the product of the other dimensions
-  uint64_t file_bytes() const;  // that it takes, scales included
+  int64_t rows() const;                   // the product of the other dimensions
+  int64_t stored_row(int64_t row) const;  // where a row of the tensor stands in the data
+  uint64_t file_bytes() const;            // that it takes, scales included
 
   // Rows [begin, end) as floats. Throws kUnsupported for an encoding that cannot be read.
   void read_rows(int64_t begin, int64_t end, float* values) const;
-  void give_back() const;  // the memory of its part of the map
+  void check_shape(const Shape& expected) const;  // throws kInput
+  void give_back() const;                         // the memory of its part of the map
   // All of it, into a tensor or view of the same shape and a float type, whose rows may be apart; then gives the pages
   // of the map back. Throws kInput where the shape differs, kUnsupported as above.
   void load_into(const Tensor& destination) const;

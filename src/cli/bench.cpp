@@ -53,31 +53,6 @@ double median(std::vector<double> values) {
 // To four digits: what a reader can use.
 double rounded(double value) { return std::stod(fmt::format("{:.4g}", value)); }
 
-// --- machine ---------------------------------------------------------------------------------------------------------
-
-// Bytes a second that all threads read from memory together: one word of each cache line of 512 MiB.
-double read_bandwidth() {
-  constexpr size_t kWords = size_t(64) << 20, kLine = 8;
-  const std::vector<uint64_t> words(kWords, 1);
-  std::vector<double> seconds;
-  std::atomic<uint64_t> all = 0;
-  for (int run = 0; run < 5; run++) {
-    seconds.push_back(seconds_of([&] {
-      parallel_for(kWords / (4 * kLine), 4096, [&](int64_t begin, int64_t end) {
-        uint64_t a = 0, b = 0, c = 0, d = 0;  // independent sums: no load waits for another
-        for (size_t i = size_t(begin) * 4 * kLine; i < size_t(end) * 4 * kLine; i += 4 * kLine) {
-          a += words[i];
-          b += words[i + kLine];
-          c += words[i + 2 * kLine];
-          d += words[i + 3 * kLine];
-        }
-        all += a + b + c + d;
-      });
-    }));
-  }
-  return double(kWords * sizeof(uint64_t)) / best(seconds) * double(all > 0);
-}
-
 // --- training step ---------------------------------------------------------------------------------------------------
 
 // What a training step is made of.
@@ -119,6 +94,7 @@ struct Trainer {
     loss.mtp_weight = model.has_mtp() ? settings.mtp_weight : 0;
     loss.balance_weight = settings.balance_weight;
     loss.count_load = true;
+    loss.recompute = settings.recompute;
   }
 
   void forward(const Examples& examples) { loss_only(model, examples, loss); }
@@ -224,6 +200,29 @@ CLI::App* add_bench(CLI::App& bench, const char* name, const char* what, const R
 
 }  // namespace
 
+// Bytes a second that all threads read from memory together: one word of each cache line of 512 MiB.
+double read_bandwidth() {
+  constexpr size_t kWords = size_t(64) << 20, kLine = 8;
+  const std::vector<uint64_t> words(kWords, 1);
+  std::vector<double> seconds;
+  std::atomic<uint64_t> all = 0;
+  for (int run = 0; run < 5; run++) {
+    seconds.push_back(seconds_of([&] {
+      parallel_for(kWords / (4 * kLine), 4096, [&](int64_t begin, int64_t end) {
+        uint64_t a = 0, b = 0, c = 0, d = 0;  // independent sums: no load waits for another
+        for (size_t i = size_t(begin) * 4 * kLine; i < size_t(end) * 4 * kLine; i += 4 * kLine) {
+          a += words[i];
+          b += words[i + kLine];
+          c += words[i + 2 * kLine];
+          d += words[i + 3 * kLine];
+        }
+        all += a + b + c + d;
+      });
+    }));
+  }
+  return double(kWords * sizeof(uint64_t)) / best(seconds) * double(all > 0);
+}
+
 OrderedJson bench_machine() {
   return {{"machine", machine_name()},
           {"cores", std::thread::hardware_concurrency()},
@@ -235,13 +234,16 @@ OrderedJson bench_machine() {
 
 OrderedJson bench_step(const StepBenchOptions& options) {
   const DType compute = compute_type_of(options.dtype);
-  const StepCase step_case = options.shape.empty() ? recipe_case(options.recipe) : shape_case(options.shape);
+  StepCase step_case = options.shape.empty() ? recipe_case(options.recipe) : shape_case(options.shape);
+  step_case.settings.recompute |= options.recompute;
   const Examples& examples = step_case.examples;
   Trainer trainer(step_case, get_backend("cpu"), compute);
   time_steps(trainer, 2, examples);
-  const Device& memory = trainer.model.backend();
+  Device& memory = trainer.model.backend();
+  memory.reset_peak();
   const size_t allocations = memory.pool_statistics().system_allocations;
   const StepTimes times = time_steps(trainer, options.steps, examples);
+  const size_t peak_bytes = memory.pool_statistics().peak_bytes_in_use;
 
   IdleBackend idle;
   std::vector<double> outside;
@@ -277,6 +279,7 @@ OrderedJson bench_step(const StepBenchOptions& options) {
           {"tokens_per_s", rounded(double(examples.tokens()) / step)},
           {"model_gflops", rounded(flops / step / 1e9)},
           {"share_of_peak", rounded(flops / step / 1e9 / measured_peak_gflops(compute))},
+          {"peak_memory_mb", rounded(double(peak_bytes) / 1e6)},
           {"outside_kernels_ms", rounded(1e3 * best(outside))},
           {"outside_kernels_share", rounded(best(outside) / step)},
           {"system_allocations_per_step",
@@ -316,7 +319,7 @@ OrderedJson bench_rollouts(const RolloutBenchOptions& options) {
 }
 
 void add_bench_commands(CLI::App& app) {
-  CLI::App* bench = app.add_subcommand("bench", "Measure the machine, a training step, rollouts");
+  CLI::App* bench = app.add_subcommand("bench", "Measure the machine, a training step, rollouts, one conversation");
   bench->require_subcommand(1);
   bench->footer("Example: tenth bench machine");
   add_bench(*bench, "machine", "Peak of multiply-adds out of registers, and bandwidth of reading memory", [] {
@@ -329,9 +332,22 @@ void add_bench_commands(CLI::App& app) {
   command->add_option("recipe", step->recipe, "Recipe file")->capture_default_str();
   command->add_option("--shape", step->shape, "In place of a recipe: dsv3a, dsv3b, dense10m or dense124m, with AdamW");
   command->add_option("--dtype", step->dtype, "Compute type: f32, bf16")->capture_default_str();
+  command->add_flag("--recompute", step->recompute,
+                    "Norms, MLA's up-projections and SwiGLU again in the backward pass");
   command->add_flag("--profile", step->profile, "Print a table of the time by operation too");
   command->add_option("--steps", step->steps, "Steps to time")->capture_default_str()->check(CLI::Range(1, 100000));
   command->footer("Example: tenth bench step recipes/demo.toml --threads 1");
+
+  auto generate = std::make_shared<GenerateBenchOptions>();
+  command = add_bench(*bench, "generate", "One sequence of a model on disk: load, prefill, decode, memory",
+                      [generate] { return bench_generate(*generate); });
+  command->add_option("--model", generate->model.model, "Model folder or .gguf file")->required();
+  command->add_option("--dtype", generate->model.dtype, "auto (as stored), f32, bf16")->capture_default_str();
+  command->add_option("--prompt-tokens", generate->prompts, "Lengths of prompts to time")->delimiter(',');
+  command->add_option("--depth", generate->depths, "Tokens in the cache before those that are timed")->delimiter(',');
+  command->add_option("--new-tokens", generate->new_tokens, "Tokens to time")->capture_default_str();
+  command->add_option("--runs", generate->runs, "Times to measure; the best counts")->capture_default_str();
+  command->footer("Example: tenth bench generate --model SmolLM2-135M-Instruct.Q4_1.gguf --depth 0,2048");
 
   auto rollouts = std::make_shared<RolloutBenchOptions>();
   command = add_bench(*bench, "rollouts", "New tokens a second of a batch sampled from random weights",

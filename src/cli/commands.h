@@ -14,6 +14,7 @@ void add_eval_commands(CLI::App& app);        // eval
 void add_convert_commands(CLI::App& app);     // convert, quantize
 void add_perplexity_commands(CLI::App& app);  // perplexity
 void add_inspect_commands(CLI::App& app);     // inspect
-void add_bench_commands(CLI::App& app);       // bench machine, bench step, bench rollouts
+void add_pull_commands(CLI::App& app);        // pull
+void add_bench_commands(CLI::App& app);       // bench machine, step, generate, rollouts
 
 }  // namespace tenth

@@ -20,10 +20,13 @@ class IdleBackend : public HostBackend {
   Tensor pack_weight(T w) override { return Tensor::make(*this, w.dtype(), w.shape()); }
   void linear_forward(T, T, T, T, T, T) override {}
   void linear_backward_input(T, T, T, T) override {}
-  void linear_backward_weight(T, T, T, T, T) override {}
-  void matmul(T, T, bool, T, bool) override {}
+  void linear_backward_weight(T, T, T, T, T, bool) override {}
+  void matmul(T, T, bool, T, bool, const MatmulArgs&) override {}
+  void block_linear_forward(T, T, const BlockWeight&, T, T) override {}
+  void block_embedding_forward(T, T, const BlockWeight&) override {}
   void fp8_quantize(T, T, T, T, const Fp8Args&) override {}
   void fp8_dequantize(T, T, T, T, const Fp8Args&) override {}
+  void fp8_round(T, T, T, const Fp8Args&) override {}
   void embedding_forward(T, T, T) override {}
   void embedding_backward(T, T, T) override {}
   void rms_norm_forward(T, T, T, T, double) override {}

@@ -130,6 +130,8 @@ MemoryPlan memory_plan(const InspectOptions& options, const Recipe* recipe, cons
     plan.compute = compute_type_of(recipe->text("run.dtype"));
     plan.muon = recipe->text("optim.optimizer") == "muon";
     plan.mtp = recipe->real("train.mtp_weight") != 0;
+    plan.recompute = recipe->flag("train.recompute");
+    plan.checkpoints = recipe->integer("checkpoint.every") > 0;
   }
   if (options.batch_tokens) plan.batch_tokens = options.batch_tokens;
   if (options.context) plan.context = options.context;
@@ -145,9 +147,10 @@ void inspect_memory(const InspectOptions& options) {
   const MemoryPlan plan = memory_plan(options, recipe ? &*recipe : nullptr, config);
   const MemoryPrediction prediction = predict_memory(config, plan);
   const double tokens = double(plan.batch_tokens);
-  std::printf("training %s, %s tokens a batch, sequences up to %s, %s, %s\n", printable(options.path).c_str(),
+  std::printf("training %s, %s tokens a batch, sequences up to %s, %s, %s%s\n", printable(options.path).c_str(),
               short_number(tokens).c_str(), short_number(double(plan.context)).c_str(),
-              plan.compute == DType::kBF16 ? "bf16" : "f32", plan.muon ? "Muon" : "AdamW");
+              plan.compute == DType::kBF16 ? "bf16" : "f32", plan.muon ? "Muon" : "AdamW",
+              plan.recompute ? ", recompute" : "");
   const auto size = [](double bytes) { return short_number(bytes) + "B"; };
   std::vector<Row> rows = {{"from step to step", "bytes"}};
   for (const MemoryLine& line : prediction.state) rows.push_back({line.what, size(line.bytes)});
@@ -162,6 +165,7 @@ void inspect_memory(const InspectOptions& options) {
   rows = {{"on top", "bytes"},
           {"logits' chunk, or gradients in flight", size(prediction.in_flight)},
           {"Muon's workspace, after the backward pass", size(prediction.muon_workspace)},
+          {"copy of the state for a checkpoint", size(prediction.checkpoint)},
           {"peak", size(prediction.peak())}};
   std::fputs(text_table(rows).c_str(), stdout);
 }

@@ -41,11 +41,13 @@ int run(int argc, char** argv) {
   tenth::add_compare_commands(app);
   tenth::add_eval_commands(app);
   tenth::add_generate_commands(app);
+  tenth::add_chat_commands(app);
   tenth::add_score_commands(app);
   tenth::add_tokenize_commands(app);
   tenth::add_perplexity_commands(app);
   tenth::add_convert_commands(app);
   tenth::add_inspect_commands(app);
+  tenth::add_pull_commands(app);
   tenth::add_bench_commands(app);
   try {
     app.parse(argc, argv);

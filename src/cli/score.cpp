@@ -52,7 +52,7 @@ Tensor without_last(const Tensor& logits, const Rows& rows) {
 void score(const ScoreOptions& options, bool with_gradients) {
   require(std::isfinite(options.mtp_weight), ErrorKind::kInput, "--mtp-weight: expected a finite number, got {}",
           options.mtp_weight);
-  auto model = options.model.load();
+  auto model = with_gradients ? options.model.load_trainable() : options.model.load();
   const Rows rows = read_rows(options.ids, model->config());
   Backend& backend = model->backend();
   const Examples examples = all_tokens_scored(rows.ids, rows.lengths);

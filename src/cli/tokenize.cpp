@@ -4,9 +4,10 @@
 #include <iostream>
 
 #include "base/error.h"
+#include "base/ordered_json.h"
 #include "base/text.h"
 #include "cli/lines.h"
-#include "tokenizer/chat_format.h"
+#include "cli/open_model.h"
 #include "tokenizer/field.h"
 
 namespace tenth {
@@ -36,24 +37,6 @@ auto on_line(const std::string& where, const Work& work) {
   }
 }
 
-std::vector<Message> read_messages(const Field& list) {
-  std::vector<Message> messages;
-  for (size_t i = 0; i < list.size(); i++)
-    messages.push_back({list.at(i).at("role").string(), list.at(i).at("content").string()});
-  return messages;
-}
-
-std::string render_line(const std::string& line, const std::string& where) {
-  const Json json = parse_json(line, where);
-  const Field request(json, where);
-  if (request.has("tools") && !request.at("tools").json().empty())
-    fail(ErrorKind::kInput, "{}: tools: expected none, as this model's chat template has no place for them", where);
-  bool generate = false;
-  if (request.has("kwargs")) generate = request.at("kwargs").at("add_generation_prompt").boolean(false);
-  const auto messages = read_messages(request.at("messages"));
-  return on_line(where, [&] { return render_chat(messages, generate); });
-}
-
 struct Options {
   std::string model;
   bool flag = false;
@@ -65,12 +48,12 @@ void add_command(CLI::App& app, const char* name, const char* what, const char* 
                  const char* example, const Run& run) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand(name, what);
-  command->add_option("--model", options->model, "folder with tokenizer.json")->required();
+  add_model_option(*command, options->model, "folder with tokenizer.json, .gguf file, or name that was pulled");
   if (flag) command->add_flag(flag, options->flag, flag_what);
   command->footer(std::string("Example:\n  ") + example);
   command->callback([options, run] {
-    const Tokenizer tokenizer = Tokenizer::load(options->model);
-    run(tokenizer, options->flag);
+    const Tokenizer tokenizer = open_tokenizer(options->model);
+    run(tokenizer, options->model, options->flag);
     std::cout.flush();
   });
 }
@@ -96,12 +79,12 @@ void detokenize_lines(const Tokenizer& tokenizer, bool skip_special, std::istrea
   });
 }
 
-void render_lines(const Tokenizer& tokenizer, std::istream& in, std::ostream& out) {
-  require_chat_template(tokenizer);
+void render_lines(const ChatRenderer& renderer, std::istream& in, std::ostream& out) {
   for_each_line(in, [&](const std::string& line, const std::string& where) {
     std::string text;
     try {
-      text = render_line(line, where);
+      const ChatRequest request = read_chat_request(parse_ordered_json(line, where), where);
+      text = on_line(where, [&] { return renderer.render(request).text(); });
     } catch (const Error& e) {
       return write_line(out, "error", printable(e.what()));
     }
@@ -110,21 +93,23 @@ void render_lines(const Tokenizer& tokenizer, std::istream& in, std::ostream& ou
 }
 
 void add_tokenize_commands(CLI::App& app) {
-  add_command(app, "tokenize", "Text to token ids: lines of {\"text\"} on standard input, lines of {\"ids\"} out",
-              "--no-special", "without the tokens that the tokenizer puts around a text (bos)",
-              "echo '{\"text\": \"3+5=?\"}' | tenth tokenize --model runs/demo/model",
-              [](const Tokenizer& t, bool no_special) { tokenize_lines(t, !no_special, std::cin, std::cout); });
+  add_command(
+      app, "tokenize", "Text to token ids: lines of {\"text\"} on standard input, lines of {\"ids\"} out",
+      "--no-special", "without the tokens that the tokenizer puts around a text (bos)",
+      "echo '{\"text\": \"3+5=?\"}' | tenth tokenize --model runs/demo/model",
+      [](const Tokenizer& t, const Path&, bool no_special) { tokenize_lines(t, !no_special, std::cin, std::cout); });
   add_command(app, "detokenize", "Token ids to text: lines of {\"ids\"} on standard input, lines of {\"text\"} out",
               "--skip-special", "leave out special tokens",
               "echo '{\"ids\": [24, 7, 26]}' | tenth detokenize --model runs/demo/model",
-              [](const Tokenizer& t, bool skip) { detokenize_lines(t, skip, std::cin, std::cout); });
-  add_command(app, "render",
-              "A chat to the text that the model reads: lines of {\"messages\", \"tools\", \"kwargs\"} on standard "
-              "input, lines of {\"text\"} or {\"error\"} out",
-              nullptr, nullptr,
-              "echo '{\"messages\": [{\"role\": \"user\", \"content\": \"3+5=?\"}], \"kwargs\": "
-              "{\"add_generation_prompt\": true}}' | tenth render --model runs/demo/model",
-              [](const Tokenizer& t, bool) { render_lines(t, std::cin, std::cout); });
+              [](const Tokenizer& t, const Path&, bool skip) { detokenize_lines(t, skip, std::cin, std::cout); });
+  add_command(
+      app, "render",
+      "A chat to the text that the model reads: lines of {\"messages\", \"tools\", \"kwargs\"} on standard "
+      "input, lines of {\"text\"} or {\"error\"} out",
+      nullptr, nullptr,
+      "echo '{\"messages\": [{\"role\": \"user\", \"content\": \"3+5=?\"}], \"kwargs\": "
+      "{\"add_generation_prompt\": true}}' | tenth render --model runs/demo/model",
+      [](const Tokenizer& t, const Path& folder, bool) { render_lines(open_chat(t, folder), std::cin, std::cout); });
 }
 
 }  // namespace tenth

@@ -3,6 +3,7 @@
 #include <CLI/App.hpp>
 #include <iosfwd>
 
+#include "chat/chat_renderer.h"
 #include "tokenizer/tokenizer.h"
 
 namespace tenth {
@@ -15,8 +16,8 @@ void add_tokenize_commands(CLI::App& app);
 void tokenize_lines(const Tokenizer& tokenizer, bool special_tokens, std::istream& in, std::ostream& out);
 // {"ids": [...]} -> {"text": ...}, likewise.
 void detokenize_lines(const Tokenizer& tokenizer, bool skip_special, std::istream& in, std::ostream& out);
-// {"messages": [{"role", "content"}], "tools": ..., "kwargs": {"add_generation_prompt": ...}} -> {"text": ...}, or
-// {"error": ...} for what the chat template refuses. Throws where the model's template is not tenth's own.
-void render_lines(const Tokenizer& tokenizer, std::istream& in, std::ostream& out);
+// {"messages", "tools", "kwargs"} -> {"text": ...}, or {"error": ...} for what the chat template refuses. Goes on
+// behind a line that is wrong.
+void render_lines(const ChatRenderer& renderer, std::istream& in, std::ostream& out);
 
 }  // namespace tenth

@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "data/lines.h"
 #include "tokenizer/field.h"
-#include "tokenizer/utf8.h"
 
 namespace tenth {
 namespace {

@@ -1,5 +1,7 @@
 #include "data/lines.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <zstd.h>
 
 #include <cerrno>
@@ -15,12 +17,12 @@ namespace tenth {
 class LineReader::Source {
  public:
   explicit Source(const Path& path) : name_(path.string()) {
-    std::error_code none;
-    const auto status = std::filesystem::status(path, none);
-    require(!std::filesystem::exists(status) || std::filesystem::is_regular_file(status), ErrorKind::kInput,
-            "{}: expected a file, got a folder or a device", name_);
-    file_.reset(std::fopen(path.c_str(), "rbe"));
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe without a writer opens too
+    if (fd >= 0) file_.reset(::fdopen(fd, "rb"));
     require(file_ != nullptr, ErrorKind::kIo, "{}: cannot open: {}", name_, std::strerror(errno));
+    struct stat status;
+    require(::fstat(fd, &status) == 0 && S_ISREG(status.st_mode), ErrorKind::kInput,
+            "{}: expected a file, got a folder or a device", name_);
     if (path.extension() == ".zst") unpacker_.reset(ZSTD_createDStream());
   }
 

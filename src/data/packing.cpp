@@ -12,8 +12,8 @@ std::vector<Packing::Piece> cut(std::span<const uint32_t> lengths, uint32_t cont
   std::vector<Packing::Piece> pieces;
   uint64_t begin = 0;
   for (size_t i = 0; i < lengths.size(); i++) {
-    for (uint32_t at = 0; at + 1 < lengths[i]; at += context - 1)
-      pieces.push_back({begin + at, std::min(context, lengths[i] - at), uint32_t(i)});
+    for (uint64_t at = 0; at + 1 < lengths[i]; at += context - 1)
+      pieces.push_back({begin + at, uint32_t(std::min<uint64_t>(context, lengths[i] - at)), uint32_t(i)});
     begin += lengths[i];
   }
   return pieces;

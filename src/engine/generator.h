@@ -52,6 +52,7 @@ class Generator {
   std::vector<Completion> generate(std::span<const GenerationRequest> requests, const OnToken& on_token = {});
 
   const GenerationStatistics& statistics() const { return statistics_; }
+  const ModelConfig& config() const { return model_.config(); }
 
  private:
   struct Sequence {

@@ -20,6 +20,12 @@ int32_t stop_id(const Tokenizer& tokenizer) {
   return *id;
 }
 
+std::vector<int32_t> stop_ids(const Tokenizer& tokenizer, const ModelConfig& config) {
+  std::vector<int32_t> ids = {stop_id(tokenizer)};
+  ids.insert(ids.end(), config.eos_token_ids.begin(), config.eos_token_ids.end());
+  return ids;
+}
+
 std::string completion_text(const Tokenizer& tokenizer, const Completion& completion) {
   std::span<const int32_t> ids = completion.ids;
   if (completion.stopped) ids = ids.first(ids.size() - 1);
@@ -35,7 +41,7 @@ GradedResult evaluate(Transformer& model, const Tokenizer& tokenizer, const Task
     request.sampling.temperature = options.temperature;
     request.sampling.seed = philox(options.seed, 0, i)[0];
     request.max_new_tokens = options.max_new_tokens;
-    request.stop_ids = {stop_id(tokenizer)};
+    request.stop_ids = stop_ids(tokenizer, model.config());
     request.samples = options.samples;
     requests.push_back(std::move(request));
   }

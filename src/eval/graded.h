@@ -36,6 +36,8 @@ GradedResult evaluate(Transformer& model, const Tokenizer& tokenizer, const Task
 void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config, const Path& folder);
 // The end token of a chat: generation stops there. Throws kInput where the tokenizer names none.
 int32_t stop_id(const Tokenizer& tokenizer);
+// That one, and every other end token that the model's config names.
+std::vector<int32_t> stop_ids(const Tokenizer& tokenizer, const ModelConfig& config);
 // The text of a completion, without its end token.
 std::string completion_text(const Tokenizer& tokenizer, const Completion& completion);
 

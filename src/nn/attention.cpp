@@ -39,12 +39,13 @@ MLA::MLA(const ModelConfig& c, ParameterList& parameters, const std::string& pre
   kv_a_ = parameters.add(prefix + "kv_a_proj_with_mqa.weight", {latent_dim_ + rope_dim_, d}, kMatrix);
   kv_a_norm_ = parameters.add(prefix + "kv_a_layernorm.weight", {latent_dim_}, kVector);
   kv_b_ = parameters.add(prefix + "kv_b_proj.weight", {heads_ * (nope_dim_ + value_dim_), latent_dim_}, kMatrix);
+  kv_b_->rows_read = true;  // absorbed by decoding
   o_ = parameters.add(prefix + "o_proj.weight", {d, heads_ * value_dim_}, kMatrix);
 }
 
 Var MLA::query(const Var& x, const Pass& pass) {
   Var q =
-      q_ ? ops::linear(x, *q_) : ops::linear(ops::rms_norm(ops::linear(x, *q_a_), *q_a_norm_, kLatentNormEps), *q_b_);
+      q_ ? ops::linear(x, *q_) : ops::expand(ops::rms_norm(ops::linear(x, *q_a_), *q_a_norm_, kLatentNormEps), *q_b_);
   q = ops::view(q, {x.value().dim(0), heads_, nope_dim_ + rope_dim_});
   return ops::rope(q, pass.batch.positions, pass.rope_table, nope_dim_, rope_style_);  // (N, H, dn + dr)
 }
@@ -62,7 +63,7 @@ Var MLA::forward(const Var& x, const Pass& pass, LayerCache* cache) {
     backend.cache_store(cache->latent, k_rope.value(), latent_dim_, places_of(pass));
     if (pass.decode) return ops::linear(decode_absorbed(q.value(), pass, *cache), *o_);
   }
-  Var kv = ops::linear(latent, *kv_b_);  // (N, H (dn + dv))
+  Var kv = ops::expand(latent, *kv_b_);  // (N, H (dn + dv))
   if (cache && cache->keys) {
     store(kv.value(), k_rope.value(), pass, *cache);
     if (pass.decode) return ops::linear(decode_expanded(q.value(), pass, *cache), *o_);

@@ -27,7 +27,8 @@ struct ModelConfig {
   double rms_norm_eps = 1e-6;
   bool tie_word_embeddings = false;
   int64_t num_nextn_predict_layers = 0;  // multi-token prediction modules (at most 1 is supported)
-  int64_t bos_token_id = -1, eos_token_id = -1;
+  int64_t bos_token_id = -1;
+  std::vector<int64_t> eos_token_ids;  // generation stops at any of them
   double initializer_range = 0.02;
 
   int64_t num_attention_heads = 0;

@@ -5,13 +5,15 @@ namespace tenth {
 WeightPtr ParameterList::make_weight(Shape shape, bool with_compute, bool fp8) {
   const DType type = compute_.dtype, master = gradient_type(type);
   auto weight = std::make_shared<Weight>();
+  weight->shape = shape;
+  weights_.push_back(weight);
+  if (compute_.frozen && with_compute) return weight;  // what loads the model brings its tensors
   weight->value = Tensor::make(backend_, master, shape);
   weight->compute = with_compute && type != master ? Tensor::make(backend_, type, shape) : weight->value;
   if (fp8 && compute_.fp8) {
     weight->fp8 = compute_.fp8;
     weight->compute = Tensor::make(backend_, fp8_product_type(type, *compute_.fp8), shape);
   }
-  weights_.push_back(weight);
   return weight;
 }
 

@@ -25,8 +25,13 @@ struct Parameter {
   int64_t row_begin = 0, row_end = -1;  // rows of the matrix, -1: all
 
   Tensor value() const { return view_of(weight->value); }
-  Tensor grad() const { return weight->grad ? view_of(weight->grad) : Tensor(); }
-  Shape shape() const { return value().shape(); }
+  Tensor grad() const { return weight->grad ? view_of(weight->gradient()) : Tensor(); }
+  Shape shape() const {
+    Shape part = weight->shape;
+    if (expert >= 0) part = {part[1], part[2]};
+    if (row_end >= 0) part.set(0, row_end - row_begin);
+    return part;
+  }
 
   // This parameter's part of a tensor shaped like its weight.
   Tensor view_of(const Tensor& whole) const {
@@ -40,8 +45,8 @@ class ParameterList {
  public:
   ParameterList(Backend& backend, ComputeType compute) : backend_(backend), compute_(compute) {}
 
-  // A weight of one name. Matrices and embeddings get a copy in the compute type; vectors, routers and buffers do not.
-  // FP8: matrices take part, but for those with wide = true.
+  // A weight of one name. Frozen: matrices and embeddings have a shape alone. Matrices and embeddings get a copy in the
+  // compute type; vectors, routers and buffers do not. FP8: matrices take part, but for those with wide = true.
   WeightPtr add(const std::string& name, Shape shape, Parameter::Role role, bool wide = false);
   // gate and up projection as one weight (2 F, D): <prefix>gate_proj.weight over <prefix>up_proj.weight.
   WeightPtr add_gate_up(const std::string& prefix, int64_t width, int64_t inputs);

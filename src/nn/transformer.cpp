@@ -55,6 +55,7 @@ Transformer::Transformer(const ModelConfig& config, Backend& backend, ComputeTyp
     : config_(config), parameters_(backend, compute), rope_(config, backend) {
   const int64_t d = config.hidden_size;
   embedding_ = parameters_.add("model.embed_tokens.weight", {config.vocab_size, d}, Role::kEmbedding);
+  embedding_->rows_read = true;
   for (int64_t layer = 0; layer < config.num_hidden_layers; layer++) {
     const bool sparse = config.n_routed_experts > 0 && config.sparse_layer.at(size_t(layer));
     blocks_.push_back(std::make_unique<Block>(config, sparse, parameters_, fmt::format("model.layers.{}.", layer)));
@@ -73,7 +74,7 @@ void Transformer::prepare(Pass& pass) { pass.rope_table = rope_.upto(pass.batch.
 
 Var Transformer::hidden(Pass& pass) {
   prepare(pass);
-  Stream stream{ops::embedding(pass.batch.ids, *embedding_), Var()};
+  Stream stream{ops::embedding(pass.batch.ids, *embedding_, compute_type()), Var()};
   for (size_t layer = 0; layer < blocks_.size(); layer++) {
     stream = blocks_[layer]->forward(stream, pass, pass.cache ? &pass.cache->layers[layer] : nullptr);
   }
@@ -84,7 +85,7 @@ Var Transformer::mtp_hidden(const Var& hidden, const Tensor& next_ids, Pass& pas
   require(has_mtp(), ErrorKind::kInput,
           "the model has no multi-token prediction module (num_nextn_predict_layers is 0)");
   prepare(pass);
-  return mtp_->forward(hidden, ops::embedding(next_ids, *embedding_), pass,
+  return mtp_->forward(hidden, ops::embedding(next_ids, *embedding_, compute_type()), pass,
                        pass.cache ? &pass.cache->layers.back() : nullptr);
 }
 
@@ -121,9 +122,7 @@ void Transformer::set_training(bool on) {
 }
 
 void Transformer::zero_gradients() {
-  for (const WeightPtr& weight : parameters_.weights()) {
-    if (weight->grad) backend().fill(weight->grad, 0);
-  }
+  for (const WeightPtr& weight : parameters_.weights()) weight->grad_is_zero = weight->trained();
 }
 
 void Transformer::refresh() {

@@ -72,6 +72,8 @@ class Transformer {
   const ModelConfig& config() const { return config_; }
   Backend& backend() const { return parameters_.backend(); }
   DType compute_type() const { return parameters_.compute_type().dtype; }
+  bool frozen() const { return parameters_.compute_type().frozen; }
+  bool keeps_blocks() const { return parameters_.compute_type().keep_blocks; }
   std::vector<Parameter>& parameters() { return parameters_.parameters(); }
   std::span<MoE* const> mixtures() const { return mixtures_; }  // by depth, the MTP module's last
   bool has_mtp() const { return mtp_ != nullptr; }

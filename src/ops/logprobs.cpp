@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ops/linear.h"
+
 namespace tenth::ops {
 namespace {
 
@@ -17,21 +19,20 @@ TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, co
   const Tensor& h = x.value();
   Backend& backend = backend_of(h);
   const DType statistics = gradient_type(h.dtype());
-  const int64_t tokens = h.dim(0), vocabulary = w.compute.dim(0), step = logprob_chunk_rows(vocabulary);
+  const int64_t tokens = h.dim(0), vocabulary = w.shape[0], step = logprob_chunk_rows(vocabulary);
   const double cooling = 1 / options.temperature, z_weight = options.z_weight;
-  if (!w.packed) w.packed = backend.pack_weight(w.compute);
   Tensor logprobs = Tensor::make(backend, statistics, {tokens}), lse = Tensor::make(backend, statistics, {tokens});
   Tensor entropy = options.with_entropy ? Tensor::make(backend, statistics, {tokens}) : Tensor();
   for (int64_t begin = 0; begin < tokens; begin += step) {
     const int64_t end = std::min(tokens, begin + step);
     Tensor logits = Tensor::make(backend, statistics, {end - begin, vocabulary});
-    backend.linear_forward(logits, h.slice(0, begin, end), w.compute, w.packed, Tensor(), Tensor());
+    multiply(logits, h.slice(0, begin, end), w, Tensor(), Tensor());
     if (cooling != 1) backend.scale(logits, logits, cooling);
     backend.logprobs_forward(logprobs.slice(0, begin, end), lse.slice(0, begin, end),
                              options.with_entropy ? entropy.slice(0, begin, end) : Tensor(), logits,
                              targets.slice(0, begin, end));
   }
-  Var out = record(logprobs, x.needs_gradient() || w.trained(), [=, &w](const Tensor& dlogprobs) {
+  Var out = record(logprobs, x.needs_gradient() || w.trained(), [=, x = x.kept(), &w](const Tensor& dlogprobs) {
     Backend& backend = backend_of(dlogprobs);
     Tensor dx = Tensor::make(backend, x.value().dtype(), x.value().shape());
     Tensor dlse = z_weight != 0 ? Tensor::make(backend, statistics, {tokens}) : Tensor();
@@ -40,7 +41,7 @@ TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, co
       const int64_t end = std::min(tokens, begin + step);
       const Tensor rows = x.value().slice(0, begin, end);
       Tensor logits = Tensor::make(backend, statistics, {end - begin, vocabulary});
-      backend.linear_forward(logits, rows, w.compute, w.packed, Tensor(), Tensor());
+      multiply(logits, rows, w, Tensor(), Tensor());
       if (cooling != 1) backend.scale(logits, logits, cooling);
       backend.logprobs_backward(logits, dlogprobs.slice(0, begin, end), lse.slice(0, begin, end),
                                 targets.slice(0, begin, end), dlse ? dlse.slice(0, begin, end) : Tensor());
@@ -51,7 +52,7 @@ TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, co
         backend.copy(dlogits, logits);
       }
       backend.linear_backward_input(dx.slice(0, begin, end), dlogits, w.compute, Tensor());
-      if (w.trained()) backend.linear_backward_weight(w.grad, Tensor(), dlogits, rows, Tensor());
+      if (w.trained()) w.add_product(nullptr, dlogits, rows, Tensor());
     }
     x.add_gradient(dx);
   });

@@ -11,7 +11,7 @@ Routing gate(const Var& logits, const Tensor& bias, const Tensor& replay, const 
   Tensor experts = replay ? replay : Tensor::make(backend, DType::kI32, chosen);
   Tensor weights = Tensor::make(backend, z.dtype(), chosen), scores = Tensor::make(backend, z.dtype(), z.shape());
   backend.gate_forward(weights, experts, scores, z, bias, replay.defined(), args);
-  Var out = record(weights, logits.needs_gradient(), [=](const Tensor& dweights) {
+  Var out = record(weights, logits.needs_gradient(), [=, logits = logits.without_value()](const Tensor& dweights) {
     Tensor dlogits = Tensor::make(backend_of(dweights), dweights.dtype(), scores.shape());
     backend_of(dweights).gate_backward(dlogits, dweights, weights, experts, scores, args);
     logits.add_gradient(dlogits);
@@ -24,7 +24,7 @@ Var balance_loss(const Var& logits, const Routing& routing, const Tensor& segmen
   Backend& backend = backend_of(scores);
   Tensor loss = Tensor::make(backend, scores.dtype(), {1});
   backend.balance_loss_forward(loss, scores, experts, segments);
-  return record(loss, logits.needs_gradient(), [=](const Tensor& dloss) {
+  return record(loss, logits.needs_gradient(), [=, logits = logits.without_value()](const Tensor& dloss) {
     Tensor dlogits = Tensor::make(backend_of(dloss), dloss.dtype(), scores.shape());
     backend_of(dloss).balance_loss_backward(dlogits, dloss, scores, experts, segments, args.score);
     logits.add_gradient(dlogits);
@@ -43,14 +43,15 @@ Var combine(const Var& x, const Var& weights, const Tensor& row_of) {
   Backend& backend = backend_of(x.value());
   Tensor y = Tensor::make(backend, x.value().dtype(), {row_of.dim(0), x.value().dim(1)});
   backend.combine_forward(y, x.value(), weights.value(), row_of);
-  return record(y, x.needs_gradient() || weights.needs_gradient(), [=](const Tensor& dy) {
-    Backend& backend = backend_of(dy);
-    Tensor dx = Tensor::make(backend, dy.dtype(), x.value().shape());
-    Tensor dweights = Tensor::make(backend, weights.value().dtype(), weights.value().shape());
-    backend.combine_backward(dx, dweights, dy, x.value(), weights.value(), row_of);
-    x.add_gradient(dx);
-    weights.add_gradient(dweights);
-  });
+  return record(y, x.needs_gradient() || weights.needs_gradient(),
+                [x = x.kept(), weights = weights.kept(), row_of](const Tensor& dy) {
+                  Backend& backend = backend_of(dy);
+                  Tensor dx = Tensor::make(backend, dy.dtype(), x.value().shape());
+                  Tensor dweights = Tensor::make(backend, weights.value().dtype(), weights.value().shape());
+                  backend.combine_backward(dx, dweights, dy, x.value(), weights.value(), row_of);
+                  x.add_gradient(dx);
+                  weights.add_gradient(dweights);
+                });
 }
 
 }  // namespace tenth::ops

@@ -40,13 +40,14 @@ void update(Backend& backend, const MuonMatrix& matrix, const MuonArgs& args, co
   backend.axpby(matrix.value, -args.lr * update_scale(args.scale, rows, columns), o, args.cautious ? 1 : 1 - decay);
 }
 
-MuonWorkspace workspace_for(Backend& backend, std::span<const MuonMatrix* const> matrices) {
+MuonWorkspace workspace_for(Backend& backend, std::span<const MuonMatrix* const> matrices, DType products) {
   int64_t elements = 0, square = 0;
   for (const MuonMatrix* m : matrices) {
     elements = std::max(elements, m->value.count());
     square = std::max(square, short_side(m->value) * short_side(m->value));
   }
-  return {backend, matrices[0]->value.dtype(), elements, square};
+  const DType dtype = matrices[0]->value.dtype();
+  return {backend, dtype, elements, square, dtype == DType::kF32 ? products : dtype};
 }
 
 // Each worker has a workspace made beforehand: nothing inside the threads allocates.
@@ -54,7 +55,7 @@ void update_in_parallel(Backend& backend, std::span<const MuonMatrix* const> mat
   if (matrices.empty()) return;
   const int64_t workers = std::min<int64_t>(thread_count(), int64_t(matrices.size()));
   std::vector<MuonWorkspace> workspaces;
-  for (int64_t w = 0; w < workers; w++) workspaces.push_back(workspace_for(backend, matrices));
+  for (int64_t w = 0; w < workers; w++) workspaces.push_back(workspace_for(backend, matrices, args.products));
   std::atomic<size_t> next = 0;
   parallel_each(workers, [&](int64_t w) {
     for (size_t i = next++; i < matrices.size(); i = next++) update(backend, *matrices[i], args, workspaces[size_t(w)]);
@@ -67,7 +68,7 @@ void muon_step(Backend& backend, std::span<const MuonMatrix> matrices, const Muo
   std::vector<const MuonMatrix*> large, small;
   for (const MuonMatrix& m : matrices) (m.value.count() >= kLargeMatrix ? large : small).push_back(&m);
   if (!large.empty()) {
-    const MuonWorkspace workspace = workspace_for(backend, large);
+    const MuonWorkspace workspace = workspace_for(backend, large, args.products);
     for (const MuonMatrix* m : large) update(backend, *m, args, workspace);
   }
   // The longest first, so that no thread begins one when the others are done.

@@ -24,9 +24,10 @@ struct MuonArgs {
   bool nesterov = true;
   MuonScale scale = MuonScale::kOriginal;
   MuonVariant variant = MuonVariant::kKeller;
-  double beta2 = 0.95;    // of the rows' second moments, where a matrix has them
-  bool cautious = false;  // decay only where update and weight have one sign
-  double grad_scale = 1;  // the gradient is multiplied by this first (clipping)
+  double beta2 = 0.95;           // of the rows' second moments, where a matrix has them
+  bool cautious = false;         // decay only where update and weight have one sign
+  double grad_scale = 1;         // the gradient is multiplied by this first (clipping)
+  DType products = DType::kF32;  // of Newton-Schulz on f32 matrices: f32 or bf16
 };
 
 // One logical matrix: each expert, and each of gate and up, apart.

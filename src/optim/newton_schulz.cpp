@@ -43,33 +43,36 @@ Tensor part(const Tensor& buffer, int64_t rows, int64_t columns) {
 
 }  // namespace
 
-MuonWorkspace::MuonWorkspace(Backend& backend, DType dtype, int64_t elements, int64_t square)
+MuonWorkspace::MuonWorkspace(Backend& backend, DType dtype, int64_t elements, int64_t square, DType products)
     : x(Tensor::make(backend, dtype, {elements})),
-      y(Tensor::make(backend, dtype, {elements})),
-      a(Tensor::make(backend, dtype, {square})),
-      b(Tensor::make(backend, dtype, {square})) {}
+      from(products == dtype ? x : Tensor::make(backend, products, {elements})),
+      to(Tensor::make(backend, products, {elements})),
+      a(Tensor::make(backend, products, {square})),
+      b(Tensor::make(backend, products, {square})) {}
 
 // For n > m the shorter product is A = X^T X, and X <- a X + X (b A + c A^2): the same matrix, transposed throughout.
 Tensor newton_schulz(Backend& backend, const Tensor& start, const MuonWorkspace& workspace, MuonVariant variant) {
   const int64_t rows = start.dim(0), columns = start.dim(1), side = std::min(rows, columns);
-  const bool tall = rows > columns;
+  const bool tall = rows > columns, narrow = workspace.from.dtype() != start.dtype();
   const Tensor a = part(workspace.a, side, side), b = part(workspace.b, side, side);
-  Tensor x = start, y = part(workspace.y, rows, columns);
+  Tensor x = narrow ? part(workspace.from, rows, columns) : start, y = part(workspace.to, rows, columns);
   const double safety = variant == MuonVariant::kPolarExpress ? kPolarExpressSafety : 1;
-  backend.scale(x, x, 1 / (safety * std::sqrt(backend.sum_of_squares(x)) + kNormEps));
+  backend.scale(start, start, 1 / (safety * std::sqrt(backend.sum_of_squares(start)) + kNormEps));
+  if (narrow) backend.copy(x, start);
   for (const Polynomial& p : steps_of(variant)) {
-    backend.matmul(a, x, tall, x, !tall);
-    backend.matmul(b, a, false, a, false);
-    backend.axpby(b, p.b, a, p.c);
+    backend.matmul(a, x, tall, x, !tall, {.symmetric = true});
+    backend.matmul(b, a, false, a, false, {.symmetric = true, .alpha = p.c, .add = a, .beta = p.b});
+    const MatmulArgs plus_x = {.add = x, .beta = p.a};
     if (tall) {
-      backend.matmul(y, x, false, b, false);
+      backend.matmul(y, x, false, b, false, plus_x);
     } else {
-      backend.matmul(y, b, false, x, false);
+      backend.matmul(y, b, false, x, false, plus_x);
     }
-    backend.axpby(y, p.a, x, 1);
     std::swap(x, y);
   }
-  return x;
+  if (!narrow) return x;
+  backend.copy(start, x);
+  return start;
 }
 
 // Each step: A = X X^T, A A and (b A + c A A) X.

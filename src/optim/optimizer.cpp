@@ -103,7 +103,7 @@ void Optimizer::adamw(const Slot& slot, double lr_scale, double grad_scale) cons
                           .step = steps_,
                           .grad_scale = grad_scale,
                           .cautious = options_.cautious_decay};
-  backend_of(slot.weight->value).adamw_step(slot.weight->value, slot.first, slot.second, slot.weight->grad, args);
+  backend_of(slot.weight->value).adamw_step(slot.weight->value, slot.first, slot.second, slot.weight->gradient(), args);
 }
 
 void Optimizer::muon(double lr_scale, double grad_scale) const {
@@ -124,7 +124,8 @@ void Optimizer::muon(double lr_scale, double grad_scale) const {
              .variant = options_.variant,
              .beta2 = options_.beta2,
              .cautious = options_.cautious_decay,
-             .grad_scale = grad_scale});
+             .grad_scale = grad_scale,
+             .products = options_.muon_products});
 }
 
 Tensor Optimizer::row_moments_of(const Member& m) const {
@@ -159,7 +160,7 @@ double global_norm(const std::vector<Parameter>& parameters) {
   double sum = 0;
   for (const Parameter& p : parameters) {
     if (p.role == Parameter::Role::kBuffer || !p.weight->trained() || !seen.insert(p.weight.get()).second) continue;
-    sum += backend_of(p.weight->grad).sum_of_squares(p.weight->grad);
+    sum += backend_of(p.weight->grad).sum_of_squares(p.weight->gradient());
   }
   return std::sqrt(sum);
 }

@@ -19,7 +19,8 @@ struct OptimizerOptions {
   bool nesterov = true;
   MuonScale scale = MuonScale::kOriginal;
   MuonVariant variant = MuonVariant::kKeller;
-  bool normalize_rows = false;  // NorMuon, with beta2
+  DType muon_products = DType::kBF16;  // of Newton-Schulz, as Keller Jordan and torch.optim.Muon have it; or f32
+  bool normalize_rows = false;         // NorMuon, with beta2
   bool cautious_decay = false;  // decay only where it and the update pull a weight the same way (arXiv 2510.12402)
   double ema_decay = 0;         // of the running mean of the weights; 0: none is kept
 };

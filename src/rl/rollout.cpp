@@ -14,7 +14,8 @@ struct Round {
   std::vector<GenerationRequest> requests;
 };
 
-Round make_round(const Tokenizer& tokenizer, const Task& task, const RlSettings& s, int64_t count, Rng& rng) {
+Round make_round(const Tokenizer& tokenizer, const std::vector<int32_t>& ends, const Task& task, const RlSettings& s,
+                 int64_t count, Rng& rng) {
   Round round;
   for (int64_t p = 0; p < count; p++) {
     round.problems.push_back(task.draw(rng));
@@ -23,7 +24,7 @@ Round make_round(const Tokenizer& tokenizer, const Task& task, const RlSettings&
     request.sampling.temperature = s.temperature;
     request.sampling.seed = rng.next_u64();
     request.max_new_tokens = s.max_new_tokens;
-    request.stop_ids = {stop_id(tokenizer)};
+    request.stop_ids = ends;
     request.samples = int32_t(s.samples);
     round.requests.push_back(std::move(request));
   }
@@ -67,11 +68,12 @@ Rollout roll_out(Generator& generator, const Tokenizer& tokenizer, const Task& t
                  int64_t step) {
   constexpr int kMostRounds = 4;  // of dynamic sampling
   Rng rng(s.seed, kProblemStream + uint64_t(step));
+  const std::vector<int32_t> ends = stop_ids(tokenizer, generator.config());
   Rollout out;
   for (int round = 0; round < (s.dynamic_sampling ? kMostRounds : 1); round++) {
     const int64_t missing = s.prompts - int64_t(out.rows.size()) / s.samples;
     if (missing <= 0) break;
-    const Round problems = make_round(tokenizer, task, s, missing, rng);
+    const Round problems = make_round(tokenizer, ends, task, s, missing, rng);
     grade(problems, generator.generate(problems.requests), tokenizer, task, s, out);
   }
   for (double* mean : {&out.reward, &out.length, &out.truncated, &out.thinking}) *mean /= double(out.sampled);

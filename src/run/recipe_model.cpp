@@ -76,7 +76,7 @@ ModelConfig model_config(const Recipe& recipe, const Tokenizer& tokenizer) {
     set_llama(c, recipe);
   else
     set_deepseek_v3(c, recipe);
-  c.eos_token_id = tokenizer.eos_id().value_or(-1);
+  if (const auto id = tokenizer.eos_id()) c.eos_token_ids = {*id};
   c.bos_token_id = tokenizer.bos_id().value_or(-1);
   check_config(c, recipe.where("model.hidden_size"));
   return c;

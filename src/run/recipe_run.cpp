@@ -14,11 +14,13 @@ namespace tenth {
 RecipeRun::RecipeRun(const Recipe& recipe, const RunOptions& options)
     : recipe_(recipe),
       options_(options),
-      seed_((check_folder(recipe, options), uint64_t(recipe.integer("run.seed")))),
+      lock_(take_folder(recipe, options)),
+      seed_(uint64_t(recipe.integer("run.seed"))),
       tokenizer_(recipe_tokenizer(recipe)),
-      resume_((check_steps(), checkpoint_to_resume(options))),
-      timed_(options.profile ? std::make_unique<TimedBackend>() : nullptr),
-      model_(make_model()) {
+      timed_(options.profile ? std::make_unique<TimedBackend>() : nullptr) {
+  check_steps();
+  resume_ = checkpoint_to_resume(options);
+  model_ = make_model();
   if (!resume_) return;
   const Progress& at = resume_->progress;
   require(!options.stop_at || at < *options.stop_at, ErrorKind::kInput,
@@ -26,6 +28,7 @@ RecipeRun::RecipeRun(const Recipe& recipe, const RunOptions& options)
 }
 
 void RecipeRun::begin(const std::string& task) {
+  if (!lock_) lock_ = make_and_take_folder(options_.run_dir);
   prepare_folder(recipe_, options_.run_dir, resume_.has_value());
   metrics_ = std::make_unique<MetricsWriter>(options_.run_dir);
   if (resume_) metrics_->rewind(resume_->progress.stage, resume_->progress.step);

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "backend/cpu/timed_backend.h"
+#include "base/file_lock.h"
 #include "run/run.h"
 #include "tokenizer/tokenizer.h"
 #include "train/stage.h"
@@ -47,6 +48,7 @@ class RecipeRun {
 
   const Recipe& recipe_;
   const RunOptions& options_;
+  std::unique_ptr<FileLock> lock_;  // of the run's folder; null until there is one
   uint64_t seed_;
   Tokenizer tokenizer_;
   std::optional<Checkpoint> resume_;

@@ -11,6 +11,7 @@ namespace tenth {
 namespace {
 
 constexpr const char* kRecipeFile = "recipe.toml";
+constexpr const char* kLockFile = "lock";
 
 // Keys that a resumed run may have otherwise than the one it goes on from: they do not touch what was done.
 bool may_change(const std::string& key) {
@@ -29,7 +30,7 @@ std::string changed_key(const Recipe& recipe, const Path& earlier_file) {
 // Whether the folder holds nothing but what a run leaves that was killed before its first record.
 bool only_begun(const Path& dir) {
   for (const auto& entry : std::filesystem::directory_iterator(dir)) {
-    if (is_leftover(entry.path())) continue;
+    if (is_leftover(entry.path()) || entry.path().filename() == kLockFile) continue;
     if (entry.path().filename() != kRecipeFile) return false;
     try {
       if (read_file(entry.path()) != Recipe::load(entry.path()).to_toml()) return false;
@@ -66,13 +67,27 @@ void check_folder(const Recipe& recipe, const RunOptions& options) {
           dir.string(), (dir / "model").string());
 }
 
+std::unique_ptr<FileLock> take_folder(const Recipe& recipe, const RunOptions& options) {
+  check_folder(recipe, options);
+  if (!std::filesystem::is_directory(options.run_dir)) return nullptr;
+  auto lock = std::make_unique<FileLock>(options.run_dir / kLockFile);
+  check_folder(recipe, options);  // the run that had the lock until now may have changed it
+  return lock;
+}
+
+std::unique_ptr<FileLock> make_and_take_folder(const Path& dir) {
+  std::error_code error;
+  std::filesystem::create_directories(dir, error);
+  require(!error, ErrorKind::kIo, "{}: cannot create the folder: {}", dir.string(), error.message());
+  return std::make_unique<FileLock>(dir / kLockFile);
+}
+
 void prepare_folder(const Recipe& recipe, const Path& dir, bool resume) {
   namespace fs = std::filesystem;
   const std::vector<std::string> results = {"checkpoints",      "model_sft", "model",        "metrics.jsonl",
                                             "expert_load.json", "report.md", "summary.json", "heartbeat.json",
                                             "train_raw",        "sft_raw"};
   try {
-    fs::create_directories(dir);
     std::vector<Path> old;
     for (const auto& entry : fs::directory_iterator(dir)) {
       const std::string name = entry.path().filename().string();

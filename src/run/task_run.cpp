@@ -42,6 +42,9 @@ class TaskRun {
 
   void check_prompts() {
     stop_id(tokenizer());  // throws where answers could not end
+    require(recipe_.integer("train.context_warmup_steps") == 0, ErrorKind::kInput,
+            "{}: train.context_warmup_steps: expected 0 with a task, whose problems are not cut",
+            recipe_.where("train.context_warmup_steps"));
     require(!held_out_.empty(), ErrorKind::kInput,
             "{}: task.name: {} has no held-out problems (one in eight is): expected at least one",
             recipe_.where("task.name"), task_->name());

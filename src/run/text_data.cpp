@@ -84,6 +84,15 @@ TextData open_text(const Recipe& recipe, const Tokenizer& tokenizer, const Path&
   require(batch_tokens >= context, ErrorKind::kInput,
           "{}: train.batch_tokens: expected at least data.context, {}, got {}", recipe.where("train.batch_tokens"),
           context, batch_tokens);
+  if (recipe.integer("train.context_warmup_steps") > 0) {
+    const int64_t from = recipe.integer("train.context_warmup_from");
+    require(from <= context, ErrorKind::kInput,
+            "{}: train.context_warmup_from: expected at most data.context, {}, got {}",
+            recipe.where("train.context_warmup_from"), context, from);
+    require(recipe.list("data.conversations").empty(), ErrorKind::kInput,
+            "{}: train.context_warmup_steps: expected 0 with data.conversations, which are not cut",
+            recipe.where("train.context_warmup_steps"));
+  }
   const int64_t rows = batch_tokens / context;
   const uint64_t seed = uint64_t(recipe.integer("run.seed"));
   TextData data;

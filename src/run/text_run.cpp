@@ -5,6 +5,7 @@
 #include "eval/graded.h"
 #include "run/recipe_model.h"
 #include "run/recipe_run.h"
+#include "run/run_folder.h"
 #include "run/text_data.h"
 
 namespace tenth {
@@ -17,7 +18,7 @@ class TextRun {
  public:
   TextRun(const Recipe& recipe, const RunOptions& options)
       : recipe_(recipe),
-        run_((prepare_text(recipe), recipe), options),
+        run_(recipe, options),
         data_(open_text(recipe, run_.tokenizer(), tokenizer_folder(recipe),
                         run_.model().config().max_position_embeddings)) {
     run_.begin("text");
@@ -67,7 +68,7 @@ class TextRun {
           std::min(kSampleTokens, run_.model().config().max_position_embeddings - int64_t(request.prompt.size())));
       request.sampling.temperature = kSampleTemperature;
       request.sampling.seed = run_.seed() + uint64_t(i);
-      request.stop_ids = {stop_id(run_.tokenizer())};
+      request.stop_ids = stop_ids(run_.tokenizer(), run_.model().config());
       requests.push_back(std::move(request));
     }
     Generator generator(run_.model(), {.slots = std::max<int64_t>(1, int64_t(requests.size()))});
@@ -90,6 +91,10 @@ bool has_text(const Recipe& recipe) {
   return !recipe.list("data.path").empty() || !recipe.list("data.conversations").empty();
 }
 
-RunSummary run_text(const Recipe& recipe, const RunOptions& options) { return TextRun(recipe, options).run(); }
+RunSummary run_text(const Recipe& recipe, const RunOptions& options) {
+  check_folder(recipe, options);  // before the work of preparing text
+  prepare_text(recipe);
+  return TextRun(recipe, options).run();
+}
 
 }  // namespace tenth

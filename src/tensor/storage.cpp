@@ -1,5 +1,6 @@
 #include "tensor/storage.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
@@ -40,6 +41,7 @@ Storage* Device::acquire(size_t bytes) {
   if (block) {
     free_[size_t(size.index)] = block->next_free;
   } else {
+    trim(size.bytes);
     void* data = allocate_raw(size.bytes);
     block = new Storage;
     block->device = this;
@@ -51,6 +53,23 @@ Storage* Device::acquire(size_t bytes) {
   statistics_.bytes_in_use += size.bytes;
   statistics_.peak_bytes_in_use = std::max(statistics_.peak_bytes_in_use, statistics_.bytes_in_use);
   return block;
+}
+
+// Batches of other lengths leave blocks of other sizes behind. What the pool would hold beyond an eighth more than was
+// ever in use at a time goes back to the system, the largest blocks first.
+void Device::trim(size_t wanted) {
+  const size_t in_use = statistics_.bytes_in_use + wanted, most = std::max(statistics_.peak_bytes_in_use, in_use);
+  size_t held = in_use;
+  for (const Storage* list : free_)
+    for (const Storage* block = list; block; block = block->next_free) held += block->capacity;
+  for (size_t i = free_.size(); i-- > 0 && held > most + most / 8;)
+    while (free_[i] && held > most + most / 8) {
+      Storage* block = free_[i];
+      free_[i] = block->next_free;
+      held -= block->capacity;
+      free_raw(block->data, block->capacity);
+      delete block;
+    }
 }
 
 void Device::release(Storage* block) {

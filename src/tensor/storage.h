@@ -47,6 +47,8 @@ class Device {
   void free_pool();  // for the destructors of subclasses, while their free_raw still exists
 
  private:
+  void trim(size_t wanted);  // before so much is asked of the system
+
   static constexpr int kClasses = 160;  // four sizes a power of two
   mutable std::mutex mutex_;
   std::array<Storage*, kClasses> free_{};

@@ -61,14 +61,6 @@ void read_model(const Field& model, const Field& decoder, TokenizerParts& parts)
   }
 }
 
-void read_bytes(TokenizerParts& parts) {
-  for (int32_t id = 0; id < parts.vocabulary.size(); id++) {
-    const std::string& text = parts.vocabulary.text(id);
-    auto bytes = parts.bpe ? bytes_of_text(text) : std::nullopt;
-    parts.bytes.push_back(bytes ? *bytes : text);
-  }
-}
-
 // {"SpecialToken": {"id": name}} or {"Sequence": {"id": "A"}}: tokens before and behind the one text.
 void read_template(const Field& field, TokenizerParts& parts) {
   const Field single = field.at("single"), tokens = field.at("special_tokens");
@@ -106,16 +98,25 @@ void read_post_processor(const Field& field, TokenizerParts& parts, int depth = 
 }
 
 // A token of tokenizer_config.json: its text, or an object with it.
+Field text_of(const Field& token) { return token.json().is_object() ? token.at("content") : token; }
+
 std::optional<int32_t> read_named_token(const Field& root, const char* key, const TokenizerParts& parts) {
   if (!root.has(key)) return std::nullopt;
-  const Field token = root.at(key);
-  const Field text = token.json().is_object() ? token.at("content") : token;
+  const Field text = text_of(root.at(key));
   const auto id = parts.vocabulary.find(text.string());
   if (!id) text.wrong("a token of tokenizer.json");
   return id;
 }
 
 }  // namespace
+
+void read_bytes(TokenizerParts& parts) {
+  for (int32_t id = 0; id < parts.vocabulary.size(); id++) {
+    const std::string& text = parts.vocabulary.text(id);
+    auto bytes = parts.bpe ? bytes_of_text(text) : std::nullopt;
+    parts.bytes.push_back(bytes ? *bytes : text);
+  }
+}
 
 void read_tokenizer_json(const Field& root, TokenizerParts& parts) {
   const Field model = root.at("model");
@@ -132,14 +133,16 @@ void read_tokenizer_config(const Field& root, TokenizerParts& parts) {
   parts.bos = read_named_token(root, "bos_token", parts);
   parts.eos = read_named_token(root, "eos_token", parts);
   parts.pad = read_named_token(root, "pad_token", parts);
+  for (const char* key : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"})
+    if (root.has(key)) parts.named_tokens[key] = text_of(root.at(key)).string();
   if (!root.has("chat_template")) return;
   const Field chat = root.at("chat_template");
   if (!chat.json().is_array()) {
-    parts.chat_template = chat.string();
+    parts.chat_templates["default"] = chat.string();
     return;
   }
-  for (size_t i = 0; i < chat.size(); i++)  // several with names: the one that is meant where none is asked for
-    if (chat.at(i).at("name").string() == "default") parts.chat_template = chat.at(i).at("template").string();
+  for (size_t i = 0; i < chat.size(); i++)
+    parts.chat_templates[chat.at(i).at("name").string()] = chat.at(i).at("template").string();
 }
 
 }  // namespace tenth

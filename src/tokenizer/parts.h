@@ -1,5 +1,6 @@
 // What a Tokenizer is made of; the reader of files fills it in (load.cpp).
 #pragma once
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,11 +27,13 @@ struct TokenizerParts {
 
   std::vector<int32_t> prefix, suffix;  // of the post-processor
   std::optional<int32_t> bos, eos, pad;
-  std::string chat_template;
+  std::map<std::string, std::string> chat_templates;  // by name
+  std::map<std::string, std::string> named_tokens;    // "bos_token" -> its text, as templates see them
 };
 
 // Reads the fields of a tokenizer.json, the pieces in their order.
 void read_tokenizer_json(const Field& root, TokenizerParts& parts);
+void read_bytes(TokenizerParts& parts);  // fills in parts.bytes, behind the model
 void read_tokenizer_config(const Field& root, TokenizerParts& parts);
 
 }  // namespace tenth

@@ -4,10 +4,10 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "tokenizer/chat_format.h"
 #include "tokenizer/pattern.h"
 #include "tokenizer/tokenizer_json.h"
-#include "tokenizer/utf8.h"
 
 namespace tenth {
 namespace {

@@ -1,11 +1,12 @@
 #include "tokenizer/tokenizer.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "tokenizer/nfc.h"
 #include "tokenizer/parts.h"
-#include "tokenizer/utf8.h"
 
 namespace tenth {
 namespace {
@@ -14,37 +15,93 @@ namespace {
 class Encoder {
  public:
   Encoder(const TokenizerParts& parts, bool allow_special) : parts_(parts), allow_special_(allow_special) {}
+  Encoder(const TokenizerParts& parts, std::span<const int32_t> framing)
+      : parts_(parts), allow_special_(true), framing_(framing) {}
 
   std::vector<int32_t> run(std::string_view text) {
-    between(parts_.added, text, [&](std::string_view part) {
-      if (!parts_.nfc) return normalized(part);
-      normalized(to_nfc(part));
-    });
+    raw({text, nullptr, 0});
+    return std::move(ids_);
+  }
+  std::vector<int32_t> run(const MarkedText& text) {
+    raw({text.text(), &text, 0});
     return std::move(ids_);
   }
 
  private:
-  void normalized(std::string_view text) {
-    between(parts_.added_normalized, text, [&](std::string_view part) {
-      parts_.pre_tokenizer->run(part, [&](std::string_view piece) { model(piece); });
+  // A part of a text; marks: of the whole text, in which it begins at offset. Null where all is of one origin.
+  struct Part {
+    std::string_view text;
+    const MarkedText* marks;
+    size_t offset;
+    Part between(size_t begin, size_t end) const { return {text.substr(begin, end - begin), marks, offset + begin}; }
+  };
+
+  void raw(const Part& whole) {
+    between(parts_.added, whole, [&](const Part& part) {
+      if (!parts_.nfc) return normalized(part);
+      const std::string nfc = to_nfc(part.text);
+      if (!part.marks || parts_.added_normalized.empty()) return normalized({nfc, nullptr, 0});
+      const MarkedText marked = normalized_marks(part);
+      if (marked.text() == nfc) return normalized({marked.text(), &marked, 0});
+      // A character is composed across a border: the sides are kept apart, so that each keeps its mark.
+      size_t begin = 0;
+      for (const auto& run : marked.runs()) {
+        const MarkedText side = marked.part(begin, run.end);
+        normalized({side.text(), &side, 0});
+        begin = run.end;
+      }
     });
   }
 
-  // Appends the tokens found in text, and hands what lies between them to rest.
-  template <class Rest>
-  void between(const AddedTokens& tokens, std::string_view text, const Rest& rest) {
-    size_t done = 0;
-    auto rest_until = [&](size_t end) {
-      if (end > done) rest(text.substr(done, end - done));
-    };
-    if (allow_special_) {
-      for (const auto& match : tokens.find(text)) {
-        rest_until(match.begin);
-        ids_.push_back(match.id);
-        done = match.begin + match.length;
+  static MarkedText normalized_marks(const Part& part) {
+    const MarkedText marked = part.marks->part(part.offset, part.offset + part.text.size());
+    MarkedText out;
+    size_t begin = 0;
+    for (const auto& run : marked.runs()) {
+      out.append(to_nfc(std::string_view(marked.text()).substr(begin, run.end - begin)), run.origin);
+      begin = run.end;
+    }
+    return out;
+  }
+
+  void normalized(const Part& whole) {
+    between(parts_.added_normalized, whole, [&](const Part& part) {
+      parts_.pre_tokenizer->run(part.text, [&](std::string_view piece) { model(piece); });
+    });
+  }
+
+  std::vector<AddedTokens::Match> matches(const AddedTokens& tokens, const Part& part) const {
+    if (!allow_special_ || tokens.empty()) return {};
+    if (!part.marks) return tokens.find(part.text);
+    std::vector<AddedTokens::Match> found;
+    size_t begin = 0;
+    for (const auto& run : part.marks->runs()) {
+      const size_t from = std::max(begin, part.offset), to = std::min(run.end, part.offset + part.text.size());
+      begin = run.end;
+      if (run.origin == Origin::kUser || from >= to) continue;
+      for (auto match : tokens.find(part.text.substr(from - part.offset, to - from))) {
+        const bool frames = std::find(framing_.begin(), framing_.end(), match.id) != framing_.end();
+        if (run.origin == Origin::kModel && frames) continue;
+        match.begin += from - part.offset;
+        found.push_back(match);
       }
     }
-    rest_until(text.size());
+    return found;
+  }
+
+  // Appends the tokens found in the part, and hands what lies between them to rest.
+  template <class Rest>
+  void between(const AddedTokens& tokens, const Part& part, const Rest& rest) {
+    size_t done = 0;
+    auto rest_until = [&](size_t end) {
+      if (end > done) rest(part.between(done, end));
+    };
+    for (const auto& match : matches(tokens, part)) {
+      rest_until(match.begin);
+      ids_.push_back(match.id);
+      done = match.begin + match.length;
+    }
+    rest_until(part.text.size());
   }
 
   void model(std::string_view piece) {
@@ -80,6 +137,7 @@ class Encoder {
 
   const TokenizerParts& parts_;
   const bool allow_special_;
+  const std::span<const int32_t> framing_;
   Bpe::Scratch scratch_;
   std::unordered_map<std::string, Range, Hash, std::equal_to<>> seen_;
   std::vector<int32_t> ids_;
@@ -115,6 +173,18 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool allow_special
   well_formed.reserve(text.size());
   append_well_formed(text, true, well_formed);
   return Encoder(*parts_, allow_special).run(well_formed);
+}
+
+std::vector<int32_t> Tokenizer::encode(const MarkedText& text, std::span<const int32_t> framing) const {
+  require(well_formed_prefix(text.text()) == text.size(), ErrorKind::kInternal, "encode: expected well formed UTF-8");
+  return Encoder(*parts_, framing).run(text);
+}
+
+std::vector<int32_t> Tokenizer::added_tokens_in(std::string_view text) const {
+  std::vector<int32_t> ids;
+  for (const AddedTokens* tokens : {&parts_->added, &parts_->added_normalized})
+    for (const auto& match : tokens->find(text)) ids.push_back(match.id);
+  return ids;
 }
 
 std::vector<int32_t> Tokenizer::with_template(const std::vector<int32_t>& ids) const {
@@ -158,7 +228,14 @@ bool Tokenizer::is_special(int32_t id) const {
 std::optional<int32_t> Tokenizer::bos_id() const { return parts_->bos; }
 std::optional<int32_t> Tokenizer::eos_id() const { return parts_->eos; }
 std::optional<int32_t> Tokenizer::pad_id() const { return parts_->pad; }
-const std::string& Tokenizer::chat_template() const { return parts_->chat_template; }
+const std::map<std::string, std::string>& Tokenizer::chat_templates() const { return parts_->chat_templates; }
+const std::map<std::string, std::string>& Tokenizer::named_tokens() const { return parts_->named_tokens; }
+
+const std::string& Tokenizer::chat_template() const {
+  static const std::string none;
+  const auto it = parts_->chat_templates.find("default");
+  return it == parts_->chat_templates.end() ? none : it->second;
+}
 
 std::string StreamDecoder::push(int32_t id) {
   std::string text;

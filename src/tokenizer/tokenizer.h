@@ -2,6 +2,7 @@
 // Text -> added tokens cut out -> normaliser -> pre-tokenizer -> model (byte-level BPE, or whole words) -> ids.
 #pragma once
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -11,10 +12,12 @@
 
 #include "base/files.h"
 #include "base/json.h"
+#include "base/marked_text.h"
 
 namespace tenth {
 
 struct TokenizerParts;
+struct GgufVocabulary;
 
 // Immutable and cheap to copy; may be used by many threads at once.
 class Tokenizer {
@@ -25,11 +28,22 @@ class Tokenizer {
   // The same from values in memory; folder stands in errors. config may be null.
   static Tokenizer from_json(const Json& tokenizer, const Json& config, const Path& folder);
 
+  // Of a GGUF file (gguf_vocabulary.h). Throws as load does.
+  static Tokenizer from_gguf(const GgufVocabulary& vocabulary);
+
   // The ids of text. Ill-formed UTF-8 becomes U+FFFD. allow_special: added tokens (<eos>, <think>, ...) that stand in
   // the text become their ids. Without it they are ordinary characters: so for all text that a user gives. Adds nothing
   // (no bos). Time grows with the length of text, times its logarithm at worst. Throws kInput where a vocabulary of
   // words has no token for a word.
   std::vector<int32_t> encode(std::string_view text, bool allow_special) const;
+
+  // The same for a prompt that is made of words of several origins: added tokens are found where all of their text is
+  // of the frame; where it is the model's, but for the ids of `framing` (those that begin and end turns); never in what
+  // is a user's. Other than that the text is one: a piece may hold characters of both sides of a border.
+  std::vector<int32_t> encode(const MarkedText& text, std::span<const int32_t> framing = {}) const;
+
+  // The added tokens that stand in a text.
+  std::vector<int32_t> added_tokens_in(std::string_view text) const;
 
   // ids between the tokens that the file's post-processor puts around a text (none with DeepSeek and Qwen).
   std::vector<int32_t> with_template(const std::vector<int32_t>& ids) const;
@@ -48,7 +62,11 @@ class Tokenizer {
   std::optional<int32_t> bos_id() const;
   std::optional<int32_t> eos_id() const;
   std::optional<int32_t> pad_id() const;
-  const std::string& chat_template() const;  // Jinja; empty where there is none
+  const std::string& chat_template() const;  // Jinja, the one named default; empty where there is none
+  // All of them by name (default, tool_use, …), and the texts of the tokens that the file names (bos_token, …), which
+  // templates see as variables.
+  const std::map<std::string, std::string>& chat_templates() const;
+  const std::map<std::string, std::string>& named_tokens() const;
 
  private:
   explicit Tokenizer(std::shared_ptr<const TokenizerParts> parts) : parts_(std::move(parts)) {}

@@ -44,6 +44,12 @@ void check_checkpoint(const Checkpoint& checkpoint) {
 
 }  // namespace
 
+bool save_due(const CheckpointPolicy& policy, int64_t step) {
+  if (policy.every == 0) return false;
+  const int64_t at = step % policy.every;
+  return at == 0 || at == (policy.every + 1) / 2;
+}
+
 Path checkpoint_folder(const Path& run_dir, const Progress& progress) {
   return folder_of_all(run_dir) / fmt::format("{}{}-{:08}", kPrefix, progress.stage, progress.step);
 }

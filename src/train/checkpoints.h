@@ -14,10 +14,15 @@
 namespace tenth {
 
 struct CheckpointPolicy {
-  int64_t every = 0;       // steps between two of a stage; 0: at its end only
+  int64_t every = 0;       // most steps of a stage that a kill may cost; 0: saved at its end only
   int64_t keep = 2;        // the last so many stay
   int64_t keep_every = 0;  // those at multiples of so many steps stay for good; 0: none
 };
+
+// Whether a state is saved when so many steps are done: at multiples of every, and half-way between them. A save waits
+// until the one before is safe, so that whatever a write takes, the newest safe one is at most two saves, and so every
+// steps, behind.
+bool save_due(const CheckpointPolicy& policy, int64_t step);
 
 struct Checkpoint {
   Path folder;

@@ -25,6 +25,18 @@ Examples all_tokens_scored(std::span<const int32_t> ids, std::span<const int32_t
   return examples;
 }
 
+void cut_sequences(Examples& examples, int64_t context) {
+  std::vector<int32_t> lengths;
+  size_t begin = 0;  // of the part
+  for (const int32_t length : examples.lengths)
+    for (int64_t left = length; left > 0; left -= lengths.back()) {
+      lengths.push_back(int32_t(std::min(left, context)));
+      examples.scored[begin] = 0;
+      begin += size_t(lengths.back());
+    }
+  examples.lengths = std::move(lengths);
+}
+
 std::vector<int32_t> targets_at(const Examples& examples, int offset) {
   std::vector<int32_t> targets(examples.ids.size(), -1);
   size_t begin = 0;
@@ -92,7 +104,7 @@ LossResult run(Transformer& model, const Examples& examples, const LossSettings&
   pass.batch = make_batch(backend, examples.ids, examples.lengths);
   pass.with_balance_loss = tape && settings.balance_weight != 0;
   pass.count_load = settings.count_load;
-  const Var hidden = model.hidden(pass);
+  Var hidden = model.hidden(pass);
   const CrossEntropy main =
       cross_entropy(model, hidden, targets_at(examples, 1), 1, settings.main_tokens, settings.z_weight);
   LossResult result{.loss = main.mean, .z_loss = main.z_loss, .tokens = main.count};
@@ -111,6 +123,7 @@ LossResult run(Transformer& model, const Examples& examples, const LossSettings&
   }
   require(std::isfinite(result.loss + result.mtp_loss + result.balance_loss), ErrorKind::kNumeric,
           "the loss is {} (multi-token prediction {}): expected a finite number", result.loss, result.mtp_loss);
+  hidden = Var();  // the tape keeps what it needs of it
   if (tape) tape->backward(roots);
   return result;
 }
@@ -118,7 +131,7 @@ LossResult run(Transformer& model, const Examples& examples, const LossSettings&
 }  // namespace
 
 LossResult loss_and_gradients(Transformer& model, const Examples& examples, const LossSettings& settings) {
-  Tape tape;
+  Tape tape(settings.recompute);
   return run(model, examples, settings, &tape);
 }
 

@@ -21,6 +21,10 @@ struct Examples {
 
 Examples all_tokens_scored(std::span<const int32_t> ids, std::span<const int32_t> lengths);
 
+// Cuts sequences into parts of at most context tokens, each a sequence of its own: as many tokens, but the first of
+// each part is no target any more.
+void cut_sequences(Examples& examples, int64_t context);
+
 // Targets by position: offset 1 gives the next token, 2 the one after (multi-token prediction); -1 where there is none
 // in the same sequence or it is not scored.
 std::vector<int32_t> targets_at(const Examples& examples, int offset);
@@ -32,6 +36,7 @@ struct LossSettings {
   double balance_weight = 0;  // alpha of the sequence-wise balance loss, summed over mixtures
   double z_weight = 0;  // of the mean of lse^2 over scored tokens, lse = ln sum_v e^logit (z-loss: PaLM, section 5)
   bool count_load = false;
+  bool recompute = false;  // cheap activations again in the backward pass, for memory (autograd/tape.h); same bits
   // Divisors of the sums; 0: the batch's own counts. With gradient accumulation, those of the whole step.
   int64_t main_tokens = 0, mtp_tokens = 0;
   double balance_share = 1;  // of this micro-batch in the step

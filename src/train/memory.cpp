@@ -1,6 +1,7 @@
 #include "train/memory.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "ops/logprobs.h"
 #include "tensor/storage.h"
@@ -46,7 +47,7 @@ class Weights {
   double parameters = 0, copies = 0, packed = 0, gradients = 0, moments = 0;
   double workspace() const {
     const auto one = [](double elements, double side) {
-      return 2 * block(kG * elements) + 2 * block(kG * side * side);
+      return block(kG * elements) + 2 * block(2 * elements) + 2 * block(2 * side * side);  // products in bf16
     };
     if (!plan_.muon) return 0;
     return std::max(one(large_, large_side_), plan_.threads * one(small_, small_side_));
@@ -73,55 +74,69 @@ class Weights {
   double size_, large_ = 0, large_side_ = 0, small_ = 0, small_side_ = 0;
 };
 
-// Tensors of N rows that the tape keeps, by their columns: results of the ops, which are the inputs of others.
-struct Saved {
-  std::vector<int64_t> wide;      // columns in the compute type
-  std::vector<int64_t> narrow{};  // columns of 4 bytes: f32 statistics, i32 indices
+// Tensors of N rows that the tape keeps, by their columns: what the backward passes of the ops read.
+class Saved {
+ public:
+  explicit Saved(const MemoryPlan& plan) : plan_(plan) {}
 
-  Saved& operator+=(const Saved& other) {
-    wide.insert(wide.end(), other.wide.begin(), other.wide.end());
-    narrow.insert(narrow.end(), other.narrow.begin(), other.narrow.end());
-    return *this;
+  void wide(int64_t columns, int64_t count = 1) { add(columns, count, double(size_of(plan_.compute))); }
+  // f32 statistics, i32 indices.
+  void narrow(int64_t columns, int64_t count = 1) { add(columns, count, kG); }
+  // Kept only where it is not made again.
+  void cheap(int64_t columns, int64_t count = 1) {
+    if (!plan_.recompute) wide(columns, count);
   }
-  double bytes(const MemoryPlan& plan) const {
-    double sum = 0;
-    for (int64_t columns : wide) sum += block(double(plan.batch_tokens * columns) * double(size_of(plan.compute)));
-    for (int64_t columns : narrow) sum += block(double(plan.batch_tokens * columns) * kG);
-    return sum;
+  const MemoryPlan& plan() const { return plan_; }
+  double bytes() const { return bytes_; }
+
+ private:
+  void add(int64_t columns, int64_t count, double size) {
+    bytes_ += double(count) * block(double(plan_.batch_tokens * columns) * size);
   }
+
+  const MemoryPlan& plan_;
+  double bytes_ = 0;
 };
 
 // add_rms_norm twice: the sum, the normed sum, one number a row. The first block of a stack has nothing to add.
-Saved norms(const ModelConfig& c, bool first) {
-  const int64_t d = c.hidden_size;
-  return first ? Saved{{d, d, d}, {1, 1}} : Saved{{d, d, d, d}, {1, 1}};
+void norms(const ModelConfig& c, bool first, Saved& s) {
+  s.wide(c.hidden_size, first ? 1 : 2), s.cheap(c.hidden_size, 2), s.narrow(1, 2);
 }
 
-Saved attention(const ModelConfig& c) {
-  const int64_t h = c.num_attention_heads, d = c.hidden_size, q = h * c.query_dim(), out = h * c.value_dim();
+void attention(const ModelConfig& c, Saved& s) {
+  const int64_t h = c.num_attention_heads, q = h * c.query_dim();
+  s.wide(h * c.value_dim()), s.narrow(h);  // result, log of the sum
   if (!c.mla()) {
     const int64_t kv = c.num_key_value_heads * c.head_dim;
-    Saved saved{{q, q, kv, kv, kv, out, d}, {h}};  // before and after rotation
-    if (c.qk_norm) saved += {{q, kv}, {h, c.num_key_value_heads}};
-    return saved;
+    s.wide(q), s.wide(kv, 2);  // rotated; with norms, before them
+    if (c.qk_norm) s.cheap(q), s.cheap(kv), s.narrow(h), s.narrow(c.num_key_value_heads);
+    return;
   }
-  Saved saved{{q, q, c.kv_lora_rank + c.qk_rope_head_dim, c.kv_lora_rank, c.qk_rope_head_dim,
-               h * (c.qk_nope_head_dim + c.v_head_dim), out, d},
-              {1, h}};
-  if (c.q_lora_rank) saved += {{c.q_lora_rank, c.q_lora_rank}, {1}};
-  return saved;
+  s.wide(c.kv_lora_rank + c.qk_rope_head_dim), s.wide(c.qk_rope_head_dim), s.narrow(1);
+  s.cheap(c.kv_lora_rank), s.cheap(h * (c.qk_nope_head_dim + c.v_head_dim));
+  if (c.q_lora_rank)
+    s.wide(c.q_lora_rank), s.cheap(c.q_lora_rank), s.narrow(1), s.cheap(q);
+  else
+    s.wide(q);
 }
 
-Saved mlp(const ModelConfig& c, int64_t width) { return {{2 * width, width, c.hidden_size}}; }
+void mlp(int64_t width, Saved& s) { s.wide(2 * width), s.cheap(width); }
 
-Saved mixture(const ModelConfig& c, DType compute) {
-  const int64_t d = c.hidden_size, k = c.gate.experts_per_token, f = c.moe_intermediate_size, e = c.n_routed_experts;
-  // Logits, scores, weights, experts, rows; dispatched, gate and up, hidden, down, combined.
-  Saved saved{{k * d, 2 * k * f, k * f, k * d, d}, {e, e, k, k, k}};
-  if (compute != DType::kF32) saved.narrow.push_back(d);                                     // the gate's input in f32
-  if (c.n_shared_experts) saved += mlp(c, c.n_shared_experts * f), saved.wide.push_back(d);  // and their sum
-  return saved;
+void mixture(const ModelConfig& c, Saved& s) {
+  const int64_t d = c.hidden_size, k = c.gate.experts_per_token, f = c.moe_intermediate_size;
+  s.narrow(c.n_routed_experts), s.narrow(k, 3);  // scores; weights, experts, rows
+  if (s.plan().recompute)
+    s.narrow(k);  // tokens, to dispatch them again
+  else if (s.plan().compute != DType::kF32)
+    s.narrow(d);                                                     // the gate's input in f32
+  s.cheap(k * d), s.wide(2 * k * f), s.cheap(k * f), s.wide(k * d);  // dispatched, gate and up, hidden, down
+  if (c.n_shared_experts) mlp(c.n_shared_experts * f, s);
 }
+
+void feed_forward(const ModelConfig& c, bool sparse, Saved& s) { sparse ? mixture(c, s) : mlp(c.intermediate_size, s); }
+
+// Final norm: sum, normed, one number; log-probabilities, their sums, targets.
+void ends(const ModelConfig& c, Saved& s) { s.wide(c.hidden_size), s.cheap(c.hidden_size), s.narrow(1, 4); }
 
 void add_block_weights(const ModelConfig& c, bool sparse, Weights& w) {
   const int64_t d = c.hidden_size, h = c.num_attention_heads;
@@ -177,23 +192,23 @@ std::vector<MemoryLine> activation_lines(const ModelConfig& c, const MemoryPlan&
   const int64_t d = c.hidden_size, layers = c.num_hidden_layers;
   int64_t sparse = 0;
   for (int64_t layer = 0; layer < layers; layer++) sparse += c.n_routed_experts > 0 && c.sparse_layer[size_t(layer)];
-  const Saved ends{{d, d}, {1, 1, 1, 1}};  // final norm; log-probabilities, their sums, targets
   std::vector<MemoryLine> lines;
-  const auto add = [&](const std::string& what, int64_t count, const Saved& saved) {
-    if (count > 0) lines.push_back({what, count, double(count) * saved.bytes(plan)});
+  const auto add = [&](const std::string& what, int64_t count, const std::function<void(Saved&)>& fill) {
+    Saved saved(plan);
+    fill(saved);
+    if (count > 0) lines.push_back({what, count, double(count) * saved.bytes()});
   };
-  add("embedding", 1, {{d}, {1, 1}});
-  add("norms and residual, first block", 1, norms(c, true));
-  add("norms and residual", layers - 1, norms(c, false));
-  add(c.mla() ? "latent attention" : "attention", layers, attention(c));
-  add("dense MLP", layers - sparse, mlp(c, c.intermediate_size));
-  if (sparse) add("mixture", sparse, mixture(c, plan.compute));
-  add("final norm, log-probabilities", 1, ends);
-  if (!mtp) return lines;
-  Saved module{{d, d, d, 2 * d, d}, {1, 1, 1}};  // embedding, two norms, both joined, projected
-  module += norms(c, true), module += attention(c), module += ends;
-  module += c.n_routed_experts ? mixture(c, plan.compute) : mlp(c, c.intermediate_size);
-  add("multi-token prediction", 1, module);
+  add("embedding", 1, [&](Saved& s) { s.wide(d), s.narrow(1, 2); });
+  add("norms and residual, first block", 1, [&](Saved& s) { norms(c, true, s); });
+  add("norms and residual", layers - 1, [&](Saved& s) { norms(c, false, s); });
+  add(c.mla() ? "latent attention" : "attention", layers, [&](Saved& s) { attention(c, s); });
+  add("dense MLP", layers - sparse, [&](Saved& s) { mlp(c.intermediate_size, s); });
+  add("mixture", sparse, [&](Saved& s) { mixture(c, s); });
+  add("final norm, log-probabilities", 1, [&](Saved& s) { ends(c, s); });
+  add("multi-token prediction", mtp, [&](Saved& s) {
+    s.wide(d, 2), s.cheap(2 * d), s.narrow(1, 3);  // embedding, joined, projected; two norms, tokens
+    norms(c, true, s), attention(c, s), feed_forward(c, c.n_routed_experts > 0, s), ends(c, s);
+  });
   return lines;
 }
 
@@ -201,13 +216,16 @@ std::vector<MemoryLine> activation_lines(const ModelConfig& c, const MemoryPlan&
 double in_flight_bytes(const ModelConfig& c, const MemoryPlan& plan, bool mtp) {
   const double n = double(plan.batch_tokens), size = double(size_of(plan.compute)), d = double(c.hidden_size);
   const double rows = double(std::min(plan.batch_tokens, ops::logprob_chunk_rows(c.vocab_size)));
-  const double logits = rows * double(c.vocab_size);
-  const double head = block(kG * logits) + (size != kG ? block(size * logits) : 0) + block(n * d * size);
+  const double logits = rows * double(c.vocab_size), row = block(n * d * size);
   const bool sparse = c.n_routed_experts > 0 && (mtp || c.sparse_layer.back());
   const double k = sparse ? c.gate.experts_per_token : 1;
-  const double width = double(sparse ? c.moe_intermediate_size : c.intermediate_size);
+  const double width = block(n * k * size * double(sparse ? c.moe_intermediate_size : c.intermediate_size));
+  const double dispatched = block(n * k * d * size);
+  double head = block(kG * logits) + (size != kG ? block(size * logits) : 0) + row;
   // Gradients of the sum and of the two branches; of the down projection's result and of its input.
-  return std::max(head, 3 * block(n * d * size) + block(n * k * d * size) + block(n * k * width * size));
+  double last = 3 * row + dispatched + width;
+  if (plan.recompute) head += row, last += width + (sparse ? dispatched : 0) + row;  // made again
+  return std::max(head, last);
 }
 
 double sum_of(const std::vector<MemoryLine>& lines) {
@@ -221,7 +239,8 @@ double sum_of(const std::vector<MemoryLine>& lines) {
 double MemoryPrediction::state_bytes() const { return sum_of(state); }
 double MemoryPrediction::activation_bytes() const { return sum_of(activations); }
 double MemoryPrediction::peak() const {
-  return state_bytes() + std::max(activation_bytes() + in_flight, muon_workspace);
+  const double step = std::max(activation_bytes() + in_flight, muon_workspace);
+  return state_bytes() + (checkpoints_between ? step + checkpoint : std::max(step, checkpoint));
 }
 
 MemoryPrediction predict_memory(const ModelConfig& config, const MemoryPlan& plan) {
@@ -230,6 +249,8 @@ MemoryPrediction predict_memory(const ModelConfig& config, const MemoryPlan& pla
   prediction.state = state_lines(config, plan, prediction.muon_workspace);
   prediction.activations = activation_lines(config, plan, mtp);
   prediction.in_flight = in_flight_bytes(config, plan, mtp);
+  prediction.checkpoint = prediction.state.at(0).bytes + prediction.state.at(4).bytes;
+  prediction.checkpoints_between = plan.checkpoints;
   return prediction;
 }
 

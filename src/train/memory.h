@@ -16,6 +16,8 @@ struct MemoryPlan {
   bool muon = true;  // for matrices: one moment; AdamW has two
   bool mtp = true;   // whether the multi-token prediction module, if there is one, is trained
   int threads = 1;
+  bool recompute = false;    // of norms, MLA's up-projections, SwiGLU (Tape)
+  bool checkpoints = false;  // are written during the stage, not at its end alone
 };
 
 struct MemoryLine {
@@ -30,13 +32,15 @@ struct MemoryPrediction {
   std::vector<MemoryLine> state;
   // From the forward pass until the backward pass has used them, by kind of layer.
   std::vector<MemoryLine> activations;
-  // At most one of these at a time: the first on top of all activations, the second without any.
-  double in_flight = 0;       // a chunk of logits, or the gradients inside the last layer
-  double muon_workspace = 0;  // while the optimizer steps
+  // At most one of these at a time: the first on top of all activations, the others without any.
+  double in_flight = 0;              // a chunk of logits, or the gradients inside the last layer
+  double muon_workspace = 0;         // while the optimizer steps
+  double checkpoint = 0;             // copy of parameters and moments while it is written
+  bool checkpoints_between = false;  // while steps go on, too: then the copy comes on top of the others
 
   double state_bytes() const;
   double activation_bytes() const;
-  double peak() const;  // state, and the larger of (activations + in_flight) and muon_workspace
+  double peak() const;  // state, and the largest of these
 };
 
 MemoryPrediction predict_memory(const ModelConfig& config, const MemoryPlan& plan);

@@ -51,6 +51,7 @@ std::vector<RecipeKey> supervised_keys(const std::string& stage, const std::stri
       integer(stage + ".steps", defaults.steps, "steps", 0, kMostSteps, "optimizer steps; 0: leave this stage out"),
       integer(stage + ".batch_tokens", defaults.batch_tokens, "tokens", 1, 1 << 30, "tokens of a batch, padding included"),
       integer(stage + ".accumulate", 1, "batches", 1, 65536, "batches whose gradients make one step"),
+      flag(stage + ".recompute", false, "norms, MLA up-projections and SwiGLU again in the backward pass: less memory, same bits"),
       integer(stage + ".batch_ramp_steps", 0, "steps", 0, kMostSteps, "steps over which accumulate rises from batch_ramp_from to its value"),
       real(stage + ".batch_ramp_from", 0.25, "", 0, 1, "share of accumulate at the first step of the ramp"),
       real(stage + ".mtp_weight", 0.3, "", 0, 100, "weight of the MTP loss"),
@@ -72,6 +73,7 @@ std::vector<RecipeKey> supervised_keys(const std::string& stage, const std::stri
       real(optim + ".min_lr_share", defaults.min_lr_share, "", 0, 1, "learning rate at the end, as a share of the peak"),
       choice(optim + ".decay_shape", "linear", {"linear", "cosine", "one_minus_sqrt"}, "how wsd falls"),
       choice(optim + ".muon_variant", "keller", {"keller", "v4", "polar_express"}, "polynomials of Newton-Schulz: 5, 8 + 2, or 5 fitted steps"),
+      choice(optim + ".muon_dtype", "bf16", {"f32", "bf16"}, "type of Newton-Schulz' products"),
       flag(optim + ".normuon", false, "Muon's updates divided by the root of their rows' second moments"),
       flag(optim + ".cautious_decay", false, "decay only the weights that the update shrinks too"),
       real(optim + ".weight_decay", 0, "", 0, 100, "decoupled decay of the matrices, times the learning rate"),
@@ -158,7 +160,7 @@ std::vector<RecipeKey> own_keys() {
       integer("rl.eval_every", 10, "steps", 0, kMostSteps, "steps between held-out evaluations; 0: only at the end"),
 
       integer("checkpoint.every", 0, "steps", 0, kMostSteps,
-              "steps between states to resume from; 0: at the end of a stage"),
+              "most steps that a kill may cost: a state is saved at each half of them; 0: at the end of a stage"),
       integer("checkpoint.keep", 2, "states", 1, 1000000, "the last so many stay while the run goes on"),
       integer("checkpoint.keep_every", 0, "steps", 0, kMostSteps, "states at multiples of this stay for good; 0: none"),
   };
@@ -170,6 +172,10 @@ std::vector<RecipeKey> make_keys() {
   const auto add = [&](const std::vector<RecipeKey>& more) { keys.insert(keys.end(), more.begin(), more.end()); };
   keys.push_back(integer("train.eval_every", 100, "steps", 0, kMostSteps,
                          "steps between scores of validation text; 0: at the end"));
+  keys.push_back(integer("train.context_warmup_steps", 0, "steps", 0, kMostSteps,
+                         "steps over which sequences grow to data.context; the tokens of a step stay as many"));
+  keys.push_back(
+      integer("train.context_warmup_from", 64, "tokens", 2, 1 << 24, "longest sequence at the first step of it"));
   add(supervised_keys("train", "optim", {800, 1536, 20, "wsd", 0.1}));
   add(supervised_keys("sft", "sft", {90, 3072, 0, "linear", 0}));
   return keys;

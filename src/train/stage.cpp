@@ -20,10 +20,12 @@ struct StepData {
   int64_t tokens = 0, main_targets = 0, mtp_targets = 0;
 };
 
-StepData step_data(const Dataset& data, int64_t first, int64_t count) {
+StepData step_data(const Dataset& data, const StageSettings& s, int64_t step) {
   StepData all;
+  const int64_t first = batches_before(s, step), count = batches_at(s, step), context = context_at(s, step);
   for (int64_t i = 0; i < count; i++) {
     all.batches.push_back(data.batch(first + i));
+    if (context > 0) cut_sequences(all.batches.back(), context);
     const Examples& examples = all.batches.back();
     all.tokens += examples.tokens();
     all.main_targets += examples.scored_tokens();
@@ -75,9 +77,11 @@ StageSettings stage_settings(const Recipe& recipe, const std::string& section) {
   s.name = section;
   s.steps = recipe.integer(key("steps"));
   s.accumulate = recipe.integer(key("accumulate"));
+  s.recompute = recipe.flag(key("recompute"));
   s.optimizer = optimizer_options(recipe, optim_section);
   s.optimizer.weight_decay = recipe.real(optim("weight_decay"));
   s.optimizer.variant = muon_variant(recipe.text(optim("muon_variant")));
+  s.optimizer.muon_products = recipe.text(optim("muon_dtype")) == "bf16" ? DType::kBF16 : DType::kF32;
   s.optimizer.normalize_rows = recipe.flag(optim("normuon"));
   s.optimizer.cautious_decay = recipe.flag(optim("cautious_decay"));
   s.optimizer.ema_decay = recipe.real(key("ema_decay"));
@@ -96,6 +100,11 @@ StageSettings stage_settings(const Recipe& recipe, const std::string& section) {
   s.batch_ramp_steps = recipe.integer(key("batch_ramp_steps"));
   s.batch_ramp_from = recipe.real(key("batch_ramp_from"));
   s.bias_update_until = recipe.real(key("bias_update_until"));
+  if (section == "train") {
+    s.context = recipe.integer("data.context");
+    s.context_warmup_steps = recipe.integer("train.context_warmup_steps");
+    s.context_warmup_from = recipe.integer("train.context_warmup_from");
+  }
   s.balance_weight = recipe.real(key("balance_loss"));
   s.bias_update_rate = recipe.real(key("bias_update_rate"));
   return s;
@@ -158,6 +167,7 @@ StepResult train_step(Transformer& model, Optimizer& optimizer, const StageSetti
                               .balance_weight = s.balance_weight,
                               .z_weight = s.z_weight,
                               .count_load = true,
+                              .recompute = s.recompute,
                               .main_tokens = data.main_targets,
                               .mtp_tokens = data.mtp_targets,
                               .balance_share = 1 / double(data.batches.size())};
@@ -194,7 +204,7 @@ void run_stage(Transformer& model, const Dataset& data, const StageSettings& s, 
   for (int64_t step = loop.first_step(); step < s.steps; step++) {
     StepResult result{.norm = std::nan("")};
     if (!loop.skips(step)) {
-      const StepData batches = step_data(data, batches_before(s, step), batches_at(s, step));
+      const StepData batches = step_data(data, s, step);
       const double factor = learning_rate_factor(s.schedule, step + 1);
       result = loop.guard(step, batches.batches,
                           [&] { return train_step(model, optimizer, s, batches, step, factor, loop.norms()); });

@@ -16,6 +16,7 @@ namespace tenth {
 struct StageSettings {
   std::string name;  // the recipe's section
   int64_t steps = 0, accumulate = 1;
+  bool recompute = false;
   OptimizerOptions optimizer;
   Schedule schedule;
   double clip = 0;
@@ -24,6 +25,8 @@ struct StageSettings {
   double bias_update_rate = 0, bias_update_until = 1;           // 0 from this share of the steps on
   int64_t batch_ramp_steps = 0;  // accumulate rises linearly over these, from batch_ramp_from of itself
   double batch_ramp_from = 1;
+  int64_t context = 0;  // most tokens of a sequence, which rises linearly from context_warmup_from over these steps
+  int64_t context_warmup_steps = 0, context_warmup_from = 0;
 };
 StageSettings stage_settings(const Recipe& recipe, const std::string& section);
 // What every section has of these.

@@ -43,10 +43,9 @@ void StageLoop::done(int64_t step, double norm) {
   writer_.check();
   heartbeat_.beat(stage_, step);
   const bool interrupt = interrupted(), asked = run_.stop_at && step >= *run_.stop_at, last = step >= steps_;
-  const bool due = run_.checkpoint.every > 0 && step % run_.checkpoint.every == 0;
-  if (!interrupt && !asked && !last && !due) return;
+  if (!interrupt && !asked && !last && !save_due(run_.checkpoint, step)) return;
   writer_.save(model_, optimizer_, {stage_, step});
-  if (interrupt || asked || last) writer_.wait();
+  if (interrupt || asked || last || run_.checkpoint.every == 1) writer_.wait();
   if (!interrupt && !asked) return;
   throw Stopped(ErrorKind::kIo,
                 fmt::format("{} after {} step {}; all of it is saved: the same command with --resume goes on",

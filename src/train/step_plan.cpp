@@ -31,4 +31,10 @@ int64_t batches_before(const StageSettings& s, int64_t step) {
   return count;
 }
 
+int64_t context_at(const StageSettings& s, int64_t step) {
+  if (step >= s.context_warmup_steps) return 0;
+  const double share = double(step) / double(s.context_warmup_steps);
+  return s.context_warmup_from + std::llround(share * double(s.context - s.context_warmup_from));
+}
+
 }  // namespace tenth

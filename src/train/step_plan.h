@@ -11,4 +11,8 @@ double bias_update_rate_at(const StageSettings& settings, int64_t step);
 int64_t batches_at(const StageSettings& settings, int64_t step);
 int64_t batches_before(const StageSettings& settings, int64_t step);
 
+// Most tokens of a sequence in the step's batches; 0: no limit, behind the warm-up. (Li et al., "The
+// stability-efficiency dilemma: investigating sequence length warmup for training GPT models", NeurIPS 2022)
+int64_t context_at(const StageSettings& settings, int64_t step);
+
 }  // namespace tenth

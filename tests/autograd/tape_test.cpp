@@ -20,6 +20,7 @@ Weight random_weight(Shape shape, uint64_t seed) {
   Rng rng(seed);
   Weight w;
   w.value = w.compute = random_tensor(reference(), DType::kF64, shape, rng);
+  w.shape = shape;
   w.grad = full(reference(), DType::kF64, shape, 0);
   return w;
 }
@@ -118,16 +119,18 @@ TEST(Tape, ATapeThatIsDroppedLeavesGradientsAlone) {
 TEST(Tape, ActivationsAreFreedAsTheBackwardPassGoes) {
   const auto in_use = [] { return reference().pool_statistics().bytes_in_use; };
   const Var x = leaf({64, 64}, 1);
-  const size_t before = in_use();
+  Weight w = random_weight({64}, 2);
+  const size_t before = in_use(), one = 64 * 64 * 8;
   Tape tape;
   {
     Var y = x;
-    for (int i = 0; i < 8; i++) y = ops::add(y, y);
-    EXPECT_GE(in_use(), before + 7 * 64 * 64 * 8);  // gradients of add need no activations, but results keep theirs
+    for (int i = 0; i < 8; i++) y = ops::add(y, y);  // sums need no activations for their gradients
+    EXPECT_LE(in_use(), before + 2 * one);
+    for (int i = 0; i < 8; i++) y = ops::rms_norm(y, w, 1e-6);
+    EXPECT_GE(in_use(), before + 8 * one);
     backward_ones(tape, y);
   }
-  EXPECT_LE(in_use(), before + 64 * 64 * 8);  // the gradient of x
-  EXPECT_EQ(values_of(x.gradient()), Values(64 * 64, 256));
+  EXPECT_LE(in_use(), before + 3 * one / 2);  // the gradient of x
 }
 
 // Two layers with a residual sum, one inside the other's input, as blocks have them.
@@ -139,57 +142,57 @@ struct Net {
   std::vector<Values> gradients() const { return {values_of(norm.grad), values_of(up.grad), values_of(down.grad)}; }
 };
 
-TEST(Checkpoint, RecomputeGivesTheSameBitsOfEveryGradient) {
-  std::vector<std::vector<Values>> results;
-  for (const bool recompute : {false, true}) {
-    Net a, b;
-    const Var x = leaf({5, 6}, 9), side = leaf({5, 6}, 10);
-    Tape tape;
-    Var y = x;
-    for (Net* net : {&a, &b}) {
-      const auto layer = [net](std::span<const Var> in) { return (*net)(ops::add(in[0], in[1])); };
-      if (recompute)
-        y = checkpoint(layer, {y, side});
-      else
-        y = layer(std::vector<Var>{y, side});
-    }
-    results.push_back({values_of(y.value())});
-    backward_ones(tape, y);
-    results.back().push_back(values_of(x.gradient()));
-    results.back().push_back(values_of(side.gradient()));
-    for (const Net* net : {&a, &b})
-      for (const Values& gradient : net->gradients()) results.back().push_back(gradient);
-  }
-  ASSERT_EQ(results[0].size(), results[1].size());
-  for (size_t i = 0; i < results[0].size(); i++) expect_same_bits(results[1][i], results[0][i], std::to_string(i));
-}
-
-TEST(Checkpoint, KeepsInputsOnlyAndWorksInsideItself) {
-  Net net;
+std::vector<Values> run(bool recompute, size_t* kept) {
+  Net a, b;
   const Var x = leaf({5, 6}, 9);
-  int runs = 0;
-  const auto inner = [&](std::span<const Var> in) {
-    runs++;
-    return net(in[0]);
-  };
-  const auto outer = [&](std::span<const Var> in) { return net(checkpoint(inner, {in[0]})); };
-  Tape tape;
-  const Var y = checkpoint(outer, {x});
-  EXPECT_EQ(runs, 1);
+  const auto in_use = [] { return reference().pool_statistics().bytes_in_use; };
+  const size_t before = in_use();
+  Tape tape(recompute);
+  const Var y = b(a(x));
+  *kept = in_use() - before;
   backward_ones(tape, y);
-  EXPECT_EQ(runs, 3);  // again in the outer's second run, which keeps nothing of it, and for its gradient
-  Net plain;
-  const Var same = leaf({5, 6}, 9);
-  Tape other;
-  backward_ones(other, plain(plain(same)));
-  expect_same_bits(values_of(x.gradient()), values_of(same.gradient()), "x");
-  for (size_t i = 0; i < 3; i++) expect_same_bits(net.gradients()[i], plain.gradients()[i], std::to_string(i));
+  std::vector<Values> results = {values_of(y.value()), values_of(x.gradient())};
+  for (const Net* net : {&a, &b})
+    for (const Values& gradient : net->gradients()) results.push_back(gradient);
+  return results;
 }
 
-TEST(Checkpoint, NothingIsRecordedWithoutATape) {
+TEST(Recompute, GivesTheSameBitsOfEveryGradientAndKeepsLess) {
+  size_t all = 0, less = 0;
+  const std::vector<Values> want = run(false, &all), got = run(true, &less);
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < got.size(); i++) expect_same_bits(got[i], want[i], std::to_string(i));
+  EXPECT_LT(less, all);
+}
+
+TEST(Recompute, MakesAValueOnceAndOnlyWhereItIsAskedFor) {
   const Var x = leaf({2, 2}, 1);
-  const auto twice = [](std::span<const Var> in) { return ops::add(in[0], in[0]); };
-  EXPECT_FALSE(checkpoint(twice, {x}).needs_gradient());
+  int runs = 0;
+  const auto doubled = [&](const Var& in) {
+    return recomputed(ops::add(in, in), [&runs, in = in.kept()] {
+      runs++;
+      return ops::add(in, in).value();
+    });
+  };
+  Tape tape(true);
+  Var y = doubled(doubled(x));
+  EXPECT_TRUE(y.made_again());
+  const Var kept = y.kept();
+  backward_ones(tape, y);
+  EXPECT_EQ(runs, 0);  // the gradient of a sum needs no values
+  const Values want = values_of(y.value());
+  y = Var();
+  EXPECT_EQ(values_of(kept.value()), want);
+  EXPECT_EQ(values_of(kept.value()), want);
+  EXPECT_EQ(runs, 2);  // each of the two once
+}
+
+TEST(Recompute, OnlyATapeThatRecomputesForgetsValues) {
+  const Var x = leaf({2, 2}, 1);
+  const auto make = [] { return Tensor(); };
+  EXPECT_FALSE(recomputed(ops::add(x, x), make).made_again());
+  Tape tape;
+  EXPECT_FALSE(recomputed(ops::add(x, x), make).made_again());
 }
 
 }  // namespace

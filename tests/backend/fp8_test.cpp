@@ -1,4 +1,5 @@
 // FP8 against golden/formats, bit for bit, and the two backends against each other.
+#include "backend/cpu/kernels.h"
 #include "base/threads.h"
 #include "checkpoint/safetensors.h"
 #include "shared.h"
@@ -138,7 +139,7 @@ INSTANTIATE_TEST_SUITE_P(Backends, Fp8Blocks, ::testing::Values("reference", "cp
 
 struct Outcome {
   std::vector<uint8_t> codes;
-  Values y;
+  Values y, rounded, in_place;
 };
 
 Outcome round_trip(Backend& backend, DType dtype, Shape shape, const Values& values, const std::vector<int32_t>& starts,
@@ -157,7 +158,10 @@ Outcome round_trip(Backend& backend, DType dtype, Shape shape, const Values& val
   const Tensor scales = full(backend, DType::kF32, scale_shape, 1);
   backend.fp8_quantize(q, scales, x, offsets, args);
   backend.fp8_dequantize(y, q, scales, offsets, args);
-  return {codes_of(q), values_of(y)};
+  const Tensor rounded = Tensor::make(backend, dtype, shape);
+  backend.fp8_round(rounded, x, offsets, args);
+  backend.fp8_round(x, x, offsets, args);
+  return {codes_of(q), values_of(y), values_of(rounded), values_of(x)};
 }
 
 TEST(Fp8Parity, TheBackendsAgreeToTheBit) {
@@ -189,8 +193,32 @@ TEST(Fp8Parity, TheBackendsAgreeToTheBit) {
             set_thread_count(before);
             EXPECT_EQ(got.codes, want.codes) << c.shape.text();
             expect_same_bits(got.y, want.y, c.shape.text());
+            expect_same_bits(got.rounded, want.y, c.shape.text() + " rounded");
+            expect_same_bits(got.in_place, want.y, c.shape.text() + " in place");
           }
         }
+}
+
+// Every sign, exponent and leading fraction, with the bits behind it that decide a tie.
+TEST(Fp8Parity, KernelsRoundAsTheNumberTypeDoes) {
+  const cpu::Fp8Kernels& kernels = *cpu::kernels().fp8;
+  const std::vector<float> ones(1 << 12, 1);
+  for (const uint32_t behind : {0u, 1u, 0x8000u, 0x7fffu})
+    for (uint32_t block = 0; block < 16; block++) {
+      std::vector<float> x(ones.size()), y(ones.size()), back(ones.size());
+      std::vector<uint8_t> codes(ones.size());
+      for (uint32_t i = 0; i < x.size(); i++) x[i] = std::bit_cast<float>((block << 12 | i) << 16 | behind);
+      const auto n = int64_t(x.size()) - block;  // tails of each length
+      kernels.round[0][0](y.data(), x.data(), ones.data(), n);
+      kernels.f32.quantize(codes.data(), x.data(), ones.data(), n);
+      kernels.f32.dequantize(back.data(), codes.data(), ones.data(), n);
+      for (size_t i = 0; i < size_t(n); i++) {
+        const fp8_e4m3 want(x[i]);
+        ASSERT_EQ(codes[i], want.bits) << x[i];
+        expect_equal(y[i], want, fmt::format("rounded {}", x[i]));
+        expect_equal(back[i], want, fmt::format("back from the code of {}", x[i]));
+      }
+    }
 }
 
 // A number and its FP8 form differ by at most 2^-4 of it, or half a subnormal step of its tile.

@@ -63,7 +63,7 @@ TEST(Gradient, Linear) {
     };
     Tensor dx = unset({n, i}), dw = started({o, i}), dbias = started({o});
     backend().linear_backward_input(dx, dy, w, {});
-    backend().linear_backward_weight(dw, dbias, dy, x, {});
+    backend().linear_backward_weight(dw, dbias, dy, x, {}, false);
     check_gradient("dx", x, values_of(dx), loss);
     check_gradient("dw", w, without_start(dw), loss);
     check_gradient("dbias", bias, without_start(dbias), loss);
@@ -80,7 +80,7 @@ TEST(Gradient, GroupedLinearWithEmptyGroups) {
   };
   Tensor dx = unset({7, 5}), dw = started({6, 3, 5});
   backend().linear_backward_input(dx, dy, w, offsets);
-  backend().linear_backward_weight(dw, {}, dy, x, offsets);
+  backend().linear_backward_weight(dw, {}, dy, x, offsets, false);
   check_gradient("dx", x, values_of(dx), loss);
   check_gradient("dw", w, without_start(dw), loss);
 }

@@ -39,7 +39,7 @@ Values input_magnitudes(Trial& t, const Tensor& dy, const Tensor& w, const Tenso
 Values weight_magnitudes(Trial& t, const Tensor& before, const Tensor& dy, const Tensor& x, const Tensor& offsets) {
   if (!t.oracle()) return {};
   Tensor dw = absolute(before);
-  oracle().linear_backward_weight(dw, {}, absolute(dy), absolute(x), offsets);
+  oracle().linear_backward_weight(dw, {}, absolute(dy), absolute(x), offsets, false);
   return values_of(dw);
 }
 
@@ -93,13 +93,13 @@ TEST(ParityLinear, BackwardInput) {
 
 TEST(ParityLinear, BackwardWeight) {
   each_case([](DType dtype, Layout layout, const Size& size) {
-    for (DType dy_dtype : {dtype, DType::kF32})
+    for (auto [dy_dtype, assign] : {std::pair{dtype, false}, {dtype, true}, {DType::kF32, false}})
       check_parity(
-          [&](Trial& t) {
+          [&, dy_dtype = dy_dtype, assign = assign](Trial& t) {
             Tensor dy = t.in(dy_dtype, {size.n, size.o}), x = t.in(dtype, {size.n, size.i});
             Tensor dw = t.dense(DType::kF32, {size.o, size.i}), dbias = t.dense(DType::kF32, {size.o});
             Tensor magnitude_from = t.oracle() ? absolute(dw) : Tensor();
-            t.backend.linear_backward_weight(dw, dbias, dy, x, {});
+            t.backend.linear_backward_weight(dw, dbias, dy, x, {}, assign);
             t.result("dw", dw, mixed(dy_dtype, dtype), weight_magnitudes(t, magnitude_from, dy, x, {}));
             t.result("dbias", dbias, {-1, 4e-6});
           },
@@ -152,15 +152,16 @@ TEST(ParityGrouped, BackwardInput) {
 
 TEST(ParityGrouped, BackwardWeight) {
   each_grouped_case([](DType dtype, Layout layout, const std::vector<int32_t>& bounds, const Size& size) {
-    check_parity(
-        [&](Trial& t) {
-          Tensor dy = t.in(dtype, {size.n, size.o}), x = t.in(dtype, {size.n, size.i}), offsets = t.ints(bounds);
-          Tensor dw = t.dense(DType::kF32, {int64_t(bounds.size()) - 1, size.o, size.i});
-          Tensor magnitude_from = t.oracle() ? absolute(dw) : Tensor();
-          t.backend.linear_backward_weight(dw, {}, dy, x, offsets);
-          t.result("dw", dw, {}, weight_magnitudes(t, magnitude_from, dy, x, offsets));
-        },
-        layout);
+    for (const bool assign : {false, true})
+      check_parity(
+          [&](Trial& t) {
+            Tensor dy = t.in(dtype, {size.n, size.o}), x = t.in(dtype, {size.n, size.i}), offsets = t.ints(bounds);
+            Tensor dw = t.dense(DType::kF32, {int64_t(bounds.size()) - 1, size.o, size.i});
+            Tensor magnitude_from = t.oracle() ? absolute(dw) : Tensor();
+            t.backend.linear_backward_weight(dw, {}, dy, x, offsets, assign);
+            t.result("dw", dw, {}, weight_magnitudes(t, magnitude_from, dy, x, offsets));
+          },
+          layout);
   });
 }
 
@@ -233,17 +234,44 @@ TEST(ParityMatmul, AllTransposes) {
               Tensor a = ta ? t.in(DType::kF32, {size.i, size.n}) : t.in(DType::kF32, {size.n, size.i});
               Tensor b = tb ? t.in(DType::kF32, {size.o, size.i}) : t.in(DType::kF32, {size.i, size.o});
               Tensor c = t.out(DType::kF32, {size.n, size.o});
-              t.backend.matmul(c, a, ta, b, tb);
+              Tensor add = t.in(DType::kF32, {size.n, size.o});
+              t.backend.matmul(c, a, ta, b, tb, {.alpha = 0.7, .add = add, .beta = -1.3});
               Values magnitudes;
               if (t.oracle()) {
                 Tensor m = full(oracle(), DType::kF64, {size.n, size.o}, 0);
-                oracle().matmul(m, absolute(a), ta, absolute(b), tb);
+                oracle().matmul(m, absolute(a), ta, absolute(b), tb, {.add = absolute(add), .beta = 1.3});
                 magnitudes = values_of(m);
               }
               t.result("c", c, {}, magnitudes);
             },
             layout);
         if (HasFailure()) return;
+      }
+}
+
+// Both halves are those of the whole product, to the bit, over several blocks and for any number of threads.
+TEST(ParityMatmul, SymmetricProducts) {
+  for (const DType dtype : kTypes)
+    for (const int64_t n : {1, 5, 16, 33, 64, 96, 129, 300, 700})
+      for (const int threads : {1, 3}) {
+        SCOPED_TRACE(fmt::format("{} n {} threads {}", name_of(dtype), n, threads));
+        const int before = thread_count();
+        set_thread_count(threads);
+        Rng rng{uint64_t(n)};
+        const Tensor x = random_tensor(subject(), dtype, {n, 40}, rng);
+        Tensor a = Tensor::make(subject(), dtype, {n, n}), b = Tensor::make(subject(), dtype, {n, n});
+        Tensor whole = Tensor::make(subject(), dtype, {n, n});
+        subject().matmul(a, x, false, x, true, {.symmetric = true});
+        subject().matmul(whole, x, false, x, true, {});
+        expect_same_bits(values_of(a), values_of(whole), "x x^T");
+        const Tensor tall = random_tensor(subject(), dtype, {40, n}, rng);
+        subject().matmul(a, tall, true, tall, false, {.symmetric = true});
+        subject().matmul(whole, tall, true, tall, false, {});
+        expect_same_bits(values_of(a), values_of(whole), "x^T x");
+        subject().matmul(b, a, false, a, false, {.symmetric = true, .alpha = 2, .add = a, .beta = -4});
+        subject().matmul(whole, a, false, a, false, {.alpha = 2, .add = a, .beta = -4});
+        expect_same_bits(values_of(b), values_of(whole), "a a");
+        set_thread_count(before);
       }
 }
 

@@ -7,7 +7,9 @@
 
 #include <fstream>
 
+#include "base/append_file.h"
 #include "base/error.h"
+#include "base/hash.h"
 
 namespace tenth {
 namespace {
@@ -81,6 +83,9 @@ TEST_F(Files, PipesAndFoldersAreNotWaitedFor) {
   ASSERT_EQ(::mkfifo((dir_ / "pipe").c_str(), 0600), 0);
   error_of(ErrorKind::kInput, [&] { read_file(dir_ / "pipe"); });
   error_of(ErrorKind::kInput, [&] { MappedFile map(dir_ / "pipe"); });
+  error_of(ErrorKind::kInput, [&] { hash128_of_file(dir_ / "pipe"); });
+  error_of(ErrorKind::kIo, [&] { AppendFile file(dir_ / "pipe"); });  // nobody reads it
+  error_of(ErrorKind::kInput, [&] { AppendFile file("/dev/null"); });
   error_of(ErrorKind::kInput, [&] { read_file(dir_); });
   error_of(ErrorKind::kIo, [&] { read_file(dir_ / "none"); });
 }

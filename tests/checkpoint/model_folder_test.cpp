@@ -94,6 +94,22 @@ TEST(ModelFolder, LayersThatAreSparseNowAndThen) {
   }
 }
 
+TEST(ModelFolder, EveryEndTokenStays) {
+  for (const std::vector<int64_t>& ends : {std::vector<int64_t>{}, {3}, {3, 1, 39}}) {
+    ModelConfig config = tiny_config("mla");
+    config.eos_token_ids = ends;
+    Transformer model(config, cpu(), DType::kF32);
+    TemporaryFolder folder;
+    save_model(folder.path(), model, DType::kF32);
+    EXPECT_EQ(read_config(folder / "config.json").eos_token_ids, ends);
+    const OrderedJson generation = OrderedJson::parse(read_file(folder / "generation_config.json"));
+    EXPECT_EQ(generation.contains("eos_token_id"), !ends.empty());
+    if (!ends.empty()) {
+      EXPECT_EQ(generation["eos_token_id"].is_array(), ends.size() > 1);
+    }
+  }
+}
+
 // A saved folder, broken in one place.
 class BrokenFolder : public ::testing::Test {
  protected:

@@ -9,6 +9,7 @@
 #include "checkpoint/file_types.h"
 #include "safetensors_files.h"
 #include "shared.h"
+#include "tensor/half.h"
 
 namespace tenth {
 namespace {

@@ -62,7 +62,7 @@ class BadInput : public ::testing::Test {
 };
 
 TEST_F(BadInput, Options) {
-  expect_refused(generate({"--dtype", "f16"}), "--dtype: expected f32, bf16 or f64, got \"f16\"");
+  expect_refused(generate({"--dtype", "f16"}), "--dtype: expected auto, f32, bf16 or f64, got \"f16\"");
   expect_refused(generate({"--dtype", "f64"}), "--dtype f64: only on --backend reference");
   expect_refused(generate({"--backend", "cuda"}), "built without CUDA");
   expect_refused(generate({"--backend", "tpu"}), "expected cpu, cuda or reference, got \"tpu\"");
@@ -76,7 +76,7 @@ TEST_F(BadInput, Options) {
   expect_refused(generate({"--prompt", "x"}), "expected one of --ids and --prompt");
   expect_refused(tenth({"generate", "--model", model()}), "expected one of --ids and --prompt");
   expect_refused(tenth({"generate", "--model", "/nowhere", "--ids", "1"}), "/nowhere: expected a model folder");
-  expect_refused(tenth({"generate", "--model", (model_ / "config.json").string(), "--ids", "1"}), "got a file");
+  expect_refused(tenth({"generate", "--model", (model_ / "config.json").string(), "--ids", "1"}), "expected GGUF");
   expect_refused(tenth({"generate", "--model", model(), "--prompt", "☃", "--max-new-tokens", "3"}), "got \"☃\"");
   for (const char* ids : {"1,", ",", "1;2", "x", "1,,2", "99999999999", " 1"}) {
     expect_refused(tenth({"generate", "--model", model(), "--ids", ids, "--max-new-tokens", "3"}),

@@ -1,5 +1,7 @@
 #include "data/documents.h"
 
+#include <sys/stat.h>
+
 #include "data_util.h"
 
 namespace tenth::testing {
@@ -102,6 +104,8 @@ TEST_F(Documents, WrongFiles) {
   expect_in("cannot open: No such file", error_text([&] { read({folder_ / "none.jsonl"}); }));
   std::filesystem::create_directory(folder_ / "dir.jsonl");
   expect_in("got a folder", error_text([&] { read({folder_ / "dir.jsonl"}, true); }));
+  ASSERT_EQ(::mkfifo((folder_ / "pipe.jsonl").c_str(), 0600), 0);
+  expect_in("expected a file", error_text([&] { read({folder_ / "pipe.jsonl"}, true); }));
   expect_in("expected one or more files", error_text([&] { read({}); }));
 }
 

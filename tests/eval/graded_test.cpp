@@ -88,6 +88,15 @@ TEST_F(Graded, AnswersDependOnTheSeedAndNotOnTheCompany) {
   EXPECT_EQ(texts(grade({0, 0, 0, 0}, options)), four);
 }
 
+TEST_F(Graded, EveryEndTokenOfTheConfigEndsAnAnswer) {
+  ModelConfig config = model_->config();
+  const int32_t stop = stop_id(tokenizer_);
+  config.eos_token_ids = {};
+  EXPECT_EQ(stop_ids(tokenizer_, config), (std::vector<int32_t>{stop}));
+  config.eos_token_ids = {7, 9};
+  EXPECT_EQ(stop_ids(tokenizer_, config), (std::vector<int32_t>{stop, 7, 9}));
+}
+
 TEST_F(Graded, FinishedAnswersAreWithoutTheirEnd) {
   const int32_t stop = stop_id(tokenizer_);
   Completion completion{.ids = {24, 25, stop}, .logprobs = {}, .stopped = true, .experts = {}};

@@ -1,11 +1,13 @@
 // Shared by the fuzz targets.
 #pragma once
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,6 +50,27 @@ class MemoryFile {
  private:
   int fd_;
   std::string path_;
+};
+
+// A folder in memory, for readers that look at names and at more than one file.
+class MemoryFolder {
+ public:
+  MemoryFolder() : path_("/dev/shm/tenth-fuzz-" + std::to_string(getpid())) {
+    std::filesystem::create_directories(path_);
+  }
+  ~MemoryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path put(const std::string& name, std::string_view bytes) const {
+    const int file = open((path_ / name).c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    must(file >= 0 && write(file, bytes.data(), bytes.size()) == ssize_t(bytes.size()) && close(file) == 0);
+    return path_ / name;
+  }
+
+ private:
+  std::filesystem::path path_;
 };
 
 }  // namespace tenth::fuzz

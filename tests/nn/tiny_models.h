@@ -21,7 +21,7 @@ inline ModelConfig tiny_config(const std::string& kind) {
   c.max_position_embeddings = 512;
   c.num_attention_heads = 4;
   c.initializer_range = 0.3;  // distinct logits
-  c.eos_token_id = 1;
+  c.eos_token_ids = {1};
   c.sparse_layer = {false, true};
   c.n_routed_experts = 8;
   c.moe_intermediate_size = 16;

@@ -20,6 +20,7 @@ Weight fp8_weight(Backend& backend, Shape shape, DType compute, Fp8Scale scale, 
   w.value = random_tensor(backend, gradient_type(compute), shape, rng, 0.1);
   w.compute = Tensor::make(backend, fp8_product_type(compute, scale), shape);
   w.grad = full(backend, gradient_type(compute), shape, 0);
+  w.shape = shape;
   w.fp8 = scale;
   w.refresh();
   return w;
@@ -130,6 +131,7 @@ TEST(ZLoss, GradientEqualsFiniteDifferences) {
   const Tensor targets = ints(backend, {2, -1, 0, 4});
   Weight w;
   w.value = w.compute = tensor_of(backend, DType::kF64, {5, 3}, start);
+  w.shape = w.value.shape();
   w.grad = full(backend, DType::kF64, {5, 3}, 0);
   const Var x = Var::with_gradient(tensor_of(backend, DType::kF64, {4, 3}, inputs));
   const auto loss = [&](bool backward) {

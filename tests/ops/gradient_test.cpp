@@ -26,6 +26,7 @@ class Check {
     weights_.push_back(std::make_unique<Weight>());
     Weight& w = *weights_.back();
     w.value = w.compute = random_tensor(backend(), DType::kF64, shape, rng_);
+    w.shape = w.value.shape();
     w.grad = full(backend(), DType::kF64, shape, 0);
     return w;
   }
@@ -132,7 +133,7 @@ TEST(OpGradient, GroupedLinear) {
 TEST(OpGradient, EmbeddingOfATokenThatRepeats) {
   Check c;
   Weight& w = c.weight({5, 3});
-  c.run([&] { return std::vector{ops::embedding(ints(backend(), {1, 4, 1, 0}), w)}; });
+  c.run([&] { return std::vector{ops::embedding(ints(backend(), {1, 4, 1, 0}), w, DType::kF64)}; });
 }
 
 TEST(OpGradient, Norms) {

@@ -12,6 +12,7 @@ Weight frozen(Backend& backend, DType dtype, Shape shape, uint64_t seed) {
   Rng rng(seed);
   Weight w;
   w.value = w.compute = random_tensor(backend, dtype, shape, rng);
+  w.shape = w.value.shape();
   return w;
 }
 
@@ -38,6 +39,7 @@ TEST(LinearLogprobs, KnownNumbers) {
   Backend& backend = get_backend("reference");
   Weight w;
   w.value = w.compute = tensor_of(backend, DType::kF64, {2, 1}, {0, std::log(3.0)});
+  w.shape = w.value.shape();
   const Tensor x = tensor_of(backend, DType::kF64, {3, 1}, {1, 1, 2});
   const auto y = ops::linear_logprobs(x, w, ints(backend, {0, -1, 1}), {.with_entropy = true, .temperature = 2});
   // softmax of (0, log 3 / 2) and of (0, log 3)
@@ -87,6 +89,7 @@ TEST(Ops, RefreshFollowsTheMasterWeights) {
   Weight w;
   w.value = full(backend, DType::kF32, {64, 32}, 1);
   w.compute = Tensor::make(backend, DType::kBF16, {64, 32});
+  w.shape = w.value.shape();
   w.refresh();
   const Tensor x = full(backend, DType::kBF16, {1, 32}, 1);
   EXPECT_EQ(values_of(ops::linear(x, w).value()), Values(64, 32));

@@ -18,6 +18,7 @@ OptimizerOptions options_of(const std::string& settings) {
     options.kind = OptimizerOptions::Kind::kAdamW;
   } else if (says("Muon")) {
     options.kind = OptimizerOptions::Kind::kMuon;
+    options.muon_products = DType::kF32;  // the traces are
   } else {
     fail(ErrorKind::kInput, "golden/optimizers: which optimizer is \"{}\"?", settings);
   }

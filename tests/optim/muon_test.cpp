@@ -17,7 +17,7 @@ class Muon : public testing::OnBackend {
   MuonMatrix from_gradient(const Tensor& grad) { return {zeros(grad.shape()), grad, zeros(grad.shape())}; }
   Tensor orthogonalized(const Tensor& g) {
     const int64_t side = std::min(g.dim(0), g.dim(1));
-    MuonWorkspace workspace(backend(), DType::kF32, g.count(), side * side);
+    MuonWorkspace workspace(backend(), DType::kF32, g.count(), side * side, DType::kF32);
     const Tensor x = workspace.x.view(g.shape());
     backend().copy(x, g);
     return newton_schulz(backend(), x, workspace);

@@ -19,7 +19,7 @@ class Variants : public testing::OnBackend {
   }
   // What becomes of the singular values (s, sqrt(1 - s^2)) of a matrix of norm 1: the first of them.
   double after(MuonVariant variant, double s) {
-    MuonWorkspace workspace(backend(), DType::kF32, 4, 4);
+    MuonWorkspace workspace(backend(), DType::kF32, 4, 4, DType::kF32);
     const Tensor x = workspace.x.view({2, 2});
     testing::set_values(x, {s, 0, 0, std::sqrt(1 - s * s)});
     return testing::read(newton_schulz(backend(), x, workspace, variant), 0);
@@ -38,12 +38,32 @@ TEST_P(Variants, NewtonSchulzMovesSingularValuesAsPublished) {
 // All singular values of a random matrix become 1: O O^T = I.
 TEST_P(Variants, TheHybridIsOrthogonal) {
   const Tensor g = random({6, 10}, 1), product = Tensor::make(backend(), DType::kF32, {6, 6});
-  MuonWorkspace workspace(backend(), DType::kF32, 60, 36);
+  MuonWorkspace workspace(backend(), DType::kF32, 60, 36, DType::kF32);
   const Tensor x = workspace.x.view({6, 10});
   backend().copy(x, g);
   const Tensor o = newton_schulz(backend(), x, workspace, MuonVariant::kV4);
-  backend().matmul(product, o, false, o, true);
+  backend().matmul(product, o, false, o, true, {});
   for (int64_t i = 0; i < 36; i++) EXPECT_NEAR(testing::read(product, i), i % 7 == 0, 2e-3) << i;
+}
+
+// Products in bf16 leave the result where it is, within their digits.
+TEST_P(Variants, ProductsInBf16MakeTheSameMatrix) {
+  for (const Shape shape : {Shape{40, 70}, Shape{70, 40}, Shape{33, 33}}) {
+    const Tensor g = random(shape, 1);
+    std::vector<Values> results;
+    for (const DType products : {DType::kF32, DType::kBF16}) {
+      MuonWorkspace workspace(backend(), DType::kF32, shape.count(), 40 * 40, products);
+      const Tensor x = workspace.x.slice(0, 0, shape.count()).view(shape);
+      backend().copy(x, g);
+      results.push_back(values_of(newton_schulz(backend(), x, workspace)));
+    }
+    double error = 0, size = 0;
+    for (size_t i = 0; i < results[0].size(); i++) {
+      error += std::pow(results[1][i] - results[0][i], 2);
+      size += std::pow(results[0][i], 2);
+    }
+    EXPECT_LT(std::sqrt(error / size), 0.03) << shape.text();
+  }
 }
 
 // Twice by hand: v_i = b v_i + (1 - b) mean_j o_ij^2, o_i / sqrt(v_i), and the norm of before.

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "base/file_lock.h"
 #include "eval/bits_per_byte.h"
 #include "run/run.h"
 #include "run/text_data.h"
@@ -43,10 +44,28 @@ class TextRunTest : public ::testing::Test {
         at);
     return Recipe::parse(text, "text.toml", overrides);
   }
-  RunSummary run(const std::string& name, bool resume = false, std::optional<int64_t> stop = {}) const {
+  RunSummary run(const std::string& name, bool resume = false, std::optional<int64_t> stop = {},
+                 std::vector<std::string> more = {}) const {
     RunOptions options{.run_dir = folder_ / name, .recipe_file = "text.toml", .resume = resume};
     if (stop) options.stop_at = Progress{"train", *stop};
-    return run_recipe(recipe({"train.eval_every=5"}), options);
+    more.push_back("train.eval_every=5");
+    return run_recipe(recipe(more), options);
+  }
+  // Model and records of a run that was stopped and resumed, on other numbers of threads, are those of one left alone.
+  void expect_same_bits(const std::vector<std::string>& more) const {
+    {
+      const ThreadCount one(1);
+      run("whole", false, {}, more);
+    }
+    for (const int threads : {2, 4}) {
+      const std::string name = fmt::format("cut{}", threads);
+      const ThreadCount set(threads);
+      EXPECT_TRUE(error_of([&] { run(name, false, 5, more); }).starts_with("stopped after train step 5;"));
+      run(name, true, {}, more);
+      EXPECT_EQ(read_file(folder_ / name / "model/model.safetensors"),
+                read_file(folder_ / "whole/model/model.safetensors"));
+      EXPECT_EQ(metrics_of(folder_ / name), metrics_of(folder_ / "whole"));
+    }
   }
 
   TempFolder folder_;
@@ -78,6 +97,35 @@ TEST_F(TextRunTest, StoppedAndResumedToTheSameBits) {
   EXPECT_EQ(read_file(folder_ / "cut/model/model.safetensors"), read_file(folder_ / "whole/model/model.safetensors"));
 }
 
+TEST_F(TextRunTest, ContextWarmUpResumesToTheSameBits) {
+  const std::vector<std::string> warmup = {"train.context_warmup_steps=8", "train.context_warmup_from=8"};
+  expect_same_bits(warmup);
+  run("without");
+  EXPECT_NE(metrics_of(folder_ / "without"), metrics_of(folder_ / "whole"));
+}
+
+// The whole of the FP8 mode, both kinds of scales: it learns, close to what bf16 does, and every bit can be had again.
+TEST_F(TextRunTest, Fp8LearnsAndResumesToTheSameBits) {
+  const RunSummary bf16 = run("bf16", false, {}, {"run.dtype=bf16"});
+  for (const char* scales : {"ue8m0", "f32"}) {
+    SCOPED_TRACE(scales);
+    for (const char* name : {"whole", "cut2", "cut4"}) std::filesystem::remove_all(folder_ / name);
+    expect_same_bits({"run.dtype=fp8", fmt::format("run.fp8_scales={}", scales)});
+    const Json json = parse_json(read_file(folder_ / "whole/summary.json"), "summary");
+    const double got = json["bits_per_byte"];
+    EXPECT_NE(got, bf16.text->bits_per_byte);
+    EXPECT_NEAR(got, bf16.text->bits_per_byte, 0.02 * bf16.text->bits_per_byte);
+  }
+}
+
+TEST_F(TextRunTest, ARunHoldsItsFolder) {
+  std::filesystem::create_directories(folder_ / "run");
+  const auto lock = std::make_unique<FileLock>(folder_ / "run/lock");
+  const std::string refused = error_of([&] { run("run"); });
+  EXPECT_EQ(refused, fmt::format("{}: process {} is at work here; wait for its end, or name another folder",
+                                 (folder_ / "run").string(), ::getpid()));
+}
+
 TEST_F(TextRunTest, WindowsScoreEachTokenOnceWithItsContext) {
   run("run");
   const auto model = load_model(folder_ / "run/model", get_backend("cpu"), DType::kF32);
@@ -106,6 +154,9 @@ TEST_F(TextRunTest, WrongDataIsRefusedBeforeTheFolderIsTouched) {
   };
   EXPECT_NE(refused({"data.context=128"}).find("data.context: expected at most 64"), std::string::npos);
   EXPECT_NE(refused({"train.batch_tokens=16"}).find("train.batch_tokens: expected at least data.context, 32, got 16"),
+            std::string::npos);
+  EXPECT_NE(refused({"train.context_warmup_steps=2", "train.context_warmup_from=33"})
+                .find("train.context_warmup_from: expected at most data.context, 32, got 33"),
             std::string::npos);
   EXPECT_NE(refused({"data.weights=x"}).find("data.weights: expected numbers"), std::string::npos)
       << refused({"data.weights=x"});

@@ -6,10 +6,10 @@
 #include <map>
 
 #include "base/threads.h"
+#include "base/utf8.h"
 #include "tiny.h"
 #include "tokenizer/bpe_files.h"
 #include "tokenizer/chat_format.h"
-#include "tokenizer/utf8.h"
 
 namespace tenth {
 namespace {

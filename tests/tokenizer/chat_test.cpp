@@ -140,23 +140,40 @@ TEST(TokenizeCommand, NamesTheLine) {
 }
 
 TEST(RenderCommand, TextOrError) {
-  const Tokenizer tokenizer = arithmetic_vocab(256).tokenizer();
-  EXPECT_EQ(lines(render_lines, tokenizer,
-                  "{\"messages\": [{\"role\": \"user\", \"content\": \"1+1\"}], \"tools\": null, \"kwargs\": "
-                  "{\"add_generation_prompt\": true, \"other\": 1}}\n"
-                  "{\"messages\": [{\"role\": \"tool\", \"content\": \"1\"}]}\n"
-                  "{\"messages\": [{\"role\": \"user\", \"content\": null}]}\n"
-                  "{\"messages\": [], \"tools\": [{}]}\n"),
+  const ChatRenderer renderer = ChatRenderer::of(arithmetic_vocab(256).tokenizer(), "", "m");
+  std::istringstream input(
+      "{\"messages\": [{\"role\": \"user\", \"content\": \"1+1\"}], \"tools\": null, \"kwargs\": "
+      "{\"add_generation_prompt\": true, \"other\": 1}}\n"
+      "{\"messages\": [{\"role\": \"tool\", \"content\": \"1\"}]}\n"
+      "{\"messages\": [{\"role\": \"user\", \"content\": null}]}\n"
+      "{\"messages\": [], \"tools\": [{}]}\n"
+      "{\"messages\": 1}\n");
+  std::ostringstream output;
+  render_lines(renderer, input, output);
+  EXPECT_EQ(output.str(),
             "{\"text\":\"<user>1+1<think>\"}\n"
-            "{\"error\":\"line 2: messages: expected role user or assistant, got \\\"tool\\\"\"}\n"
-            "{\"error\":\"line 3: messages[0]: content: expected a string, got null\"}\n"
-            "{\"error\":\"line 4: tools: expected none, as this model's chat template has no place for them\"}\n");
+            "{\"error\":\"line 2: m: chat_template: line 1: the template refuses: expected role user or assistant, got "
+            "tool\"}\n"
+            "{\"error\":\"line 3: m: chat_template: line 1: there is no str + None\"}\n"
+            "{\"error\":\"line 4: m: chat_template: line 1: the template refuses: this model has no tools\"}\n"
+            "{\"error\":\"line 5: messages: expected a list, got number\"}\n");
   EXPECT_TRUE(error_of([] {
-                (void)lines(render_lines, tiny_tokenizer(), "");
-              }).starts_with("input: chat_template: expected one"));
-  const Tokenizer other = Tokenizer::from_json(tiny_bpe(), {{"chat_template", "{{ x }}"}}, "m");
-  EXPECT_TRUE(
-      error_of([&] { (void)lines(render_lines, other, ""); }).starts_with("unsupported: chat_template: only the one"));
+                (void)ChatRenderer::of(tiny_tokenizer(), "", "m");
+              }).starts_with("input: m: chat_template: expected one"));
+}
+
+// The coded format and its template are one.
+TEST(RenderCommand, TheTemplateGivesTheIdsOfTheFormat) {
+  const Tokenizer tokenizer = arithmetic_vocab(256).tokenizer();
+  const ChatRenderer renderer = ChatRenderer::of(tokenizer, "", "m");
+  const ChatRequest request{{{{"role", "user"}, {"content", "3+5=?"}},
+                             {{"role", "assistant"}, {"content", "8</think><answer>8</answer>"}},
+                             {{"role", "user"}, {"content", "12"}}},
+                            nullptr,
+                            {{"add_generation_prompt", true}}};
+  EXPECT_EQ(
+      renderer.encode(request),
+      encode_chat(tokenizer, {{"user", "3+5=?"}, {"assistant", "8</think><answer>8</answer>"}, {"user", "12"}}, true));
 }
 
 TEST(TokenizeCommand, Registers) {

@@ -4,11 +4,11 @@
 #include <gtest/gtest.h>
 
 #include "base/rng.h"
+#include "base/utf8.h"
 #include "tiny.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/nfc.h"
 #include "tokenizer/pattern.h"
-#include "tokenizer/utf8.h"
 
 namespace tenth {
 namespace {

@@ -100,6 +100,20 @@ TEST_F(Checkpoints, TheLastStayAndSomeForGood) {
   EXPECT_FALSE(fs::exists(run() / "checkpoints"));
 }
 
+// Whatever the time that writes take, two saves in a row are never more than `every` steps apart from end to end.
+TEST_F(Checkpoints, TwoSavesLieWithinWhatAKillMayCost) {
+  for (int64_t every : {1, 2, 3, 4, 7, 100}) {
+    std::vector<int64_t> saves = {0};
+    for (int64_t step = 1; step <= 3 * every; step++)
+      if (save_due({.every = every}, step)) saves.push_back(step);
+    EXPECT_EQ(saves.back(), 3 * every);
+    for (size_t i = 2; i < saves.size(); i++) {
+      EXPECT_TRUE(every == 1 || saves[i] - saves[i - 2] == every) << every << " at " << saves[i];
+    }
+  }
+  EXPECT_FALSE(save_due({}, 4));
+}
+
 TEST_F(Checkpoints, AreModelFoldersWithTheStateOfTheStep) {
   save(5);
   auto back = load_model(checkpoint_folder(run(), {"train", 5}), get_backend("cpu"), DType::kF32);

@@ -86,6 +86,7 @@ double measured_peak(const ModelConfig& config, const MemoryPlan& plan) {
   settings.clip = 1;
   settings.mtp_weight = plan.mtp ? 0.3 : 0;
   settings.balance_weight = 1e-4;
+  settings.recompute = plan.recompute;
   run_stage(*model, RandomBatches(config, plan.batch_tokens, plan.context), settings,
             {.run_dir = folder.path(), .metrics = metrics, .resume = {}});
   return double(backend.pool_statistics().peak_bytes_in_use) - before;
@@ -103,12 +104,14 @@ TEST(Memory, TheRealPeakIsThePredictedOne) {
   const testing::ThreadCount threads(2);
   for (const DType compute : {DType::kF32, DType::kBF16})
     for (const bool muon : {true, false})
-      for (const int64_t tokens : {256, 2048}) {
-        SCOPED_TRACE(fmt::format("{} bytes, muon {}, {} tokens", size_of(compute), muon, tokens));
-        const MemoryPlan plan{tokens, 128, compute, muon, true, 2};
-        expect_close(mixture_config(), plan);
-        expect_close(dense_config(), plan);
-      }
+      for (const int64_t tokens : {256, 2048})
+        for (const bool recompute : {false, true}) {
+          SCOPED_TRACE(
+              fmt::format("{} bytes, muon {}, {} tokens, recompute {}", size_of(compute), muon, tokens, recompute));
+          const MemoryPlan plan{tokens, 128, compute, muon, true, 2, recompute};
+          expect_close(mixture_config(), plan);
+          expect_close(dense_config(), plan);
+        }
 }
 
 // Reference training.md, section 4: bytes a parameter.

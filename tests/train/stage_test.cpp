@@ -116,7 +116,7 @@ TEST(Stage, AccumulationIsOneLargerBatch) {
   const Recipe recipe = tiny_recipe();
   auto apart = random_model(recipe), together = random_model(recipe);
   StageRun run_apart, run_together;
-  const std::vector<std::string> shared = {"train.steps=3", "train.balance_loss=0.01"};
+  const std::vector<std::string> shared = {"train.steps=3", "train.balance_loss=0.01", "optim.muon_dtype=f32"};
   StageSettings settings = settings_for(shared);
   run_stage(*together, FixedBatches({both}), settings, run_together.context);
   settings.accumulate = 2;

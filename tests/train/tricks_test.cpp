@@ -59,6 +59,52 @@ TEST(StepPlan, TheBatchGrows) {
   EXPECT_EQ(batches_before(s, 9), 51);
 }
 
+TEST(StepPlan, TheContextGrows) {
+  const StageSettings s =
+      settings_for({"train.steps=9", "data.context=32", "train.context_warmup_steps=4", "train.context_warmup_from=8"});
+  std::vector<int64_t> contexts;
+  for (int64_t step = 0; step < 9; step++) contexts.push_back(context_at(s, step));
+  EXPECT_EQ(contexts, (std::vector<int64_t>{8, 14, 20, 26, 0, 0, 0, 0, 0}));
+  EXPECT_EQ(context_at(settings_for({}), 0), 0);
+}
+
+// Every token stays, in its place; a part sees nothing of the one before, not even as the first target.
+TEST(Tricks, SequencesAreCutWithoutLosingATokenOfThem) {
+  Examples examples;
+  for (const int32_t length : {7, 3, 1, 6}) {
+    std::vector<int32_t> ids;
+    for (int32_t i = 0; i < length; i++) ids.push_back(10 * length + i);
+    examples.add(ids, length == 6 ? 3 : 0);
+  }
+  const std::vector<int32_t> ids = examples.ids;
+  cut_sequences(examples, 3);
+  EXPECT_EQ(examples.ids, ids);
+  EXPECT_EQ(examples.lengths, (std::vector<int32_t>{3, 3, 1, 3, 1, 3, 3}));
+  EXPECT_EQ(targets_at(examples, 1),
+            (std::vector<int32_t>{71, 72, -1, 74, 75, -1, -1, 31, 32, -1, -1, -1, -1, -1, 64, 65, -1}));
+  const Examples once = examples;
+  cut_sequences(examples, 3);
+  EXPECT_EQ(examples.lengths, once.lengths);
+  EXPECT_EQ(examples.scored, once.scored);
+}
+
+// As many tokens a step as without, from the same batches, and shorter sequences at first.
+TEST(Tricks, ContextWarmUpKeepsTheTokensOfAStep) {
+  auto model = random_model(tiny_recipe());
+  StageRun run;
+  const Batches data;
+  run_stage(
+      *model, data,
+      settings_for({"train.steps=3", "data.context=12", "train.context_warmup_steps=2", "train.context_warmup_from=4"}),
+      run.context);
+  EXPECT_EQ(data.asked, (std::vector<int64_t>{0, 1, 2}));
+  EXPECT_EQ(run.metrics.series("train", "tokens").values, (std::vector<double>{24, 24, 24}));
+  const std::vector<double> flops = run.metrics.series("train", "flops").values;
+  ASSERT_EQ(flops.size(), 3u);
+  EXPECT_LT(flops[0], flops[1]);
+  EXPECT_LT(flops[1], flops[2]);
+}
+
 TEST(Tricks, DecayShapes) {
   for (const auto& [name, shape] :
        std::vector<std::pair<std::string, Schedule::Decay>>{{"linear", Schedule::Decay::kLinear},

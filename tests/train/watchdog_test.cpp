@@ -63,8 +63,8 @@ class PoisonBackend : public CpuBackend {
     spoil(logprobs);
   }
   void linear_backward_weight(const Tensor& dw, const Tensor& dbias, const Tensor& dy, const Tensor& x,
-                              const Tensor& offsets) override {
-    CpuBackend::linear_backward_weight(dw, dbias, dy, x, offsets);
+                              const Tensor& offsets, bool assign) override {
+    CpuBackend::linear_backward_weight(dw, dbias, dy, x, offsets, assign);
     spoil(dw);
   }
   void linear_backward_input(const Tensor& dx, const Tensor& dy, const Tensor& w, const Tensor& offsets) override {

@@ -23,14 +23,21 @@ class CpuBackend : public HostBackend {
                       const Tensor& offsets) override;
   void linear_backward_input(const Tensor& dx, const Tensor& dy, const Tensor& w, const Tensor& offsets) override;
   void linear_backward_weight(const Tensor& dw, const Tensor& dbias, const Tensor& dy, const Tensor& x,
-                              const Tensor& offsets) override;
-  void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) override;
+                              const Tensor& offsets, bool assign) override;
+  void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+              const MatmulArgs& args) override;
+
+  // weights of 8 or 4 bits: blocks.cpp
+  void block_linear_forward(const Tensor& y, const Tensor& x, const BlockWeight& w, const Tensor& bias,
+                            const Tensor& offsets) override;
+  void block_embedding_forward(const Tensor& y, const Tensor& ids, const BlockWeight& w) override;
 
   // 8-bit floating point: fp8.cpp
   void fp8_quantize(const Tensor& q, const Tensor& scales, const Tensor& x, const Tensor& offsets,
                     const Fp8Args& args) override;
   void fp8_dequantize(const Tensor& y, const Tensor& q, const Tensor& scales, const Tensor& offsets,
                       const Fp8Args& args) override;
+  void fp8_round(const Tensor& y, const Tensor& x, const Tensor& offsets, const Fp8Args& args) override;
 
   // embedding: embedding.cpp
   void embedding_forward(const Tensor& y, const Tensor& ids, const Tensor& w) override;

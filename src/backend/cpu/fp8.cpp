@@ -2,7 +2,6 @@
 // one scale a column, whatever the form of the tiles.
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <vector>
 
 #include "backend/cpu/cpu_backend.h"
@@ -12,6 +11,7 @@ namespace tenth {
 namespace {
 
 using namespace cpu;
+using Tile = Fp8Args::Tile;
 
 constexpr int64_t kSide = Fp8Args::kSide;
 using Line = std::array<float, kSide>;
@@ -20,25 +20,6 @@ using Line = std::array<float, kSide>;
 struct Patch {
   int64_t matrix, row, rows, column, columns, scale_row;
 };
-
-// Reads n elements as f32.
-void read_row(float* to, const Tensor& x, int64_t offset, int64_t n) {
-  if (x.dtype() == DType::kF32) {
-    std::copy_n(x.data<float>() + offset, n, to);
-  } else {
-    const bf16* from = x.data<bf16>() + offset;
-    for (int64_t j = 0; j < n; j++) to[j] = from[j];
-  }
-}
-
-void raise(Line& amax, const Line& x, int64_t n) {
-  for (size_t j = 0; j < size_t(n); j++) {
-    const float size = std::fabs(x[j]);
-    amax[j] = size > amax[j] ? size : amax[j];  // a NaN leaves it, and stays one as q
-  }
-}
-
-float largest(const Line& amax, int64_t n) { return *std::max_element(amax.begin(), amax.begin() + n); }
 
 int64_t dim_or(const Tensor& t, int from_end, int64_t otherwise) {
   return t.rank() >= from_end ? t.dim(t.rank() - from_end) : otherwise;
@@ -72,81 +53,95 @@ void each_patch(const Tensor& t, const Tensor& offsets, const Body& body) {
   });
 }
 
-// The scale of row r of the patch's columns: where it is stored, and how many of them lie there.
-struct ScalePlace {
-  float* first;
-  bool each_column;
-};
-ScalePlace scale_place(const Tensor& scales, const Patch& p, Fp8Args::Tile tile, int64_t r) {
-  float* base = scales.data<float>() + (scales.rank() == 3 ? p.matrix * scales.stride(0) : 0);
-  const int64_t row = scales.stride(-2);
-  if (tile == Fp8Args::Tile::kRow) return {base + (p.row + r) * row + p.column / kSide, false};
-  if (tile == Fp8Args::Tile::kColumn) return {base + p.scale_row * row + p.column, true};
-  return {base + p.scale_row * row + p.column / kSide, false};
-}
-
-void load_scales(Line& line, const ScalePlace& place, int64_t n) {
-  if (place.each_column)
-    std::copy_n(place.first, n, line.begin());
-  else
-    std::fill_n(line.begin(), n, *place.first);
-}
-
 int64_t offset_of(const Tensor& t, const Patch& p, int64_t r) {
   return (t.rank() == 3 ? p.matrix * t.stride(0) : 0) + (p.row + r) * t.stride(-2) + p.column;
 }
 
-void store_scales(const Tensor& scales, const Tensor& x, const Patch& p, const Fp8Args& args) {
-  Line values, amax;
-  amax.fill(float(args.floor));
-  for (int64_t r = 0; r < p.rows; r++) {
-    read_row(values.data(), x, offset_of(x, p, r), p.columns);
-    raise(amax, values, p.columns);
-    if (args.tile != Fp8Args::Tile::kRow) continue;
-    *scale_place(scales, p, args.tile, r).first = fp8_scale(largest(amax, p.columns), args.scale);
-    amax.fill(float(args.floor));
-  }
-  if (args.tile == Fp8Args::Tile::kRow) return;
-  const ScalePlace place = scale_place(scales, p, args.tile, 0);
-  if (place.each_column)
-    for (int64_t j = 0; j < p.columns; j++) place.first[j] = fp8_scale(amax[size_t(j)], args.scale);
-  else
-    *place.first = fp8_scale(largest(amax, p.columns), args.scale);
+// The scales of row r of a patch, as they are stored: one for all of its columns, or one each.
+float* stored_scales(const Tensor& scales, const Patch& p, Tile tile, int64_t r) {
+  const int64_t row = tile == Tile::kRow ? p.row + r : p.scale_row;
+  return scales.data<float>() + (scales.rank() == 3 ? p.matrix * scales.stride(0) : 0) + row * scales.stride(-2) +
+         (tile == Tile::kColumn ? p.column : p.column / kSide);
 }
+
+// Calls row(r, scales) for each row of a patch of x, with the scales of its columns, which are made from all of the
+// tile before the first of its rows is handed out.
+template <class T, class Row>
+void with_scales(const Tensor& x, const Patch& p, const Fp8Args& args, const Row& row) {
+  const Fp8KernelsOf<T>& kernel = pick<T>(*kernels().fp8);
+  const T* values = data_of<T>(x);
+  const float floor = float(args.floor);
+  Line line;
+  const auto fill = [&](float amax) { std::fill_n(line.begin(), p.columns, fp8_scale(amax, args.scale)); };
+  if (args.tile == Tile::kRow) {
+    for (int64_t r = 0; r < p.rows; r++) {
+      fill(kernel.largest(floor, values + offset_of(x, p, r), p.columns));
+      row(r, line);
+    }
+    return;
+  }
+  if (args.tile == Tile::kBlock) {
+    float amax = floor;
+    for (int64_t r = 0; r < p.rows; r++) amax = kernel.largest(amax, values + offset_of(x, p, r), p.columns);
+    fill(amax);
+  } else {
+    line.fill(floor);
+    for (int64_t r = 0; r < p.rows; r++) kernel.raise(line.data(), values + offset_of(x, p, r), p.columns);
+    for (int64_t j = 0; j < p.columns; j++) line[size_t(j)] = fp8_scale(line[size_t(j)], args.scale);
+  }
+  for (int64_t r = 0; r < p.rows; r++) row(r, line);
+}
+
+// The codes as kernels see them.
+uint8_t* codes_of(const Tensor& q) { return reinterpret_cast<uint8_t*>(q.data<fp8_e4m3>()); }
 
 }  // namespace
 
 void CpuBackend::fp8_quantize(const Tensor& q, const Tensor& scales, const Tensor& x, const Tensor& offsets,
                               const Fp8Args& args) {
-  require(x.dtype() == DType::kF32 || x.dtype() == DType::kBF16, ErrorKind::kUnsupported,
-          "[fp8_quantize] the cpu backend takes f32 or bf16, got {}", name_of(x.dtype()));
-  fp8_e4m3* codes = q.data<fp8_e4m3>();
-  each_patch(x, offsets, [&](const Patch& p) {
-    store_scales(scales, x, p, args);
-    Line values, scale;
-    for (int64_t r = 0; r < p.rows; r++) {
-      read_row(values.data(), x, offset_of(x, p, r), p.columns);
-      load_scales(scale, scale_place(scales, p, args.tile, r), p.columns);
-      fp8_e4m3* to = codes + offset_of(q, p, r);
-      for (size_t j = 0; j < size_t(p.columns); j++) to[j] = fp8_e4m3(values[j] / scale[j]);
-    }
+  uint8_t* codes = codes_of(q);
+  with_type(x, "fp8_quantize", [&]<class T>(T) {
+    const auto kernel = pick<T>(*kernels().fp8).quantize;
+    const T* values = data_of<T>(x);
+    each_patch(x, offsets, [&](const Patch& p) {
+      with_scales<T>(x, p, args, [&](int64_t r, const Line& line) {
+        if (r == 0 || args.tile == Tile::kRow)
+          std::copy_n(line.begin(), args.tile == Tile::kColumn ? p.columns : 1, stored_scales(scales, p, args.tile, r));
+        kernel(codes + offset_of(q, p, r), values + offset_of(x, p, r), line.data(), p.columns);
+      });
+    });
   });
 }
 
 void CpuBackend::fp8_dequantize(const Tensor& y, const Tensor& q, const Tensor& scales, const Tensor& offsets,
                                 const Fp8Args& args) {
-  const fp8_e4m3* codes = q.data<fp8_e4m3>();
+  const uint8_t* codes = codes_of(q);
   with_type(y, "fp8_dequantize", [&]<class T>(T) {
-    using Value = std::conditional_t<std::is_same_v<T, float>, float, bf16>;
-    Value* values = y.data<Value>();
+    const auto kernel = pick<T>(*kernels().fp8).dequantize;
+    T* values = data_of<T>(y);
     each_patch(q, offsets, [&](const Patch& p) {
-      Line scale;
+      Line line;
       for (int64_t r = 0; r < p.rows; r++) {
-        load_scales(scale, scale_place(scales, p, args.tile, r), p.columns);
-        const fp8_e4m3* from = codes + offset_of(q, p, r);
-        Value* to = values + offset_of(y, p, r);
-        for (size_t j = 0; j < size_t(p.columns); j++) to[j] = Value(float(from[j]) * scale[j]);
+        const float* stored = stored_scales(scales, p, args.tile, r);
+        if (args.tile != Tile::kColumn) std::fill_n(line.begin(), p.columns, *stored);
+        kernel(values + offset_of(y, p, r), codes + offset_of(q, p, r),
+               args.tile == Tile::kColumn ? stored : line.data(), p.columns);
       }
+    });
+  });
+}
+
+void CpuBackend::fp8_round(const Tensor& y, const Tensor& x, const Tensor& offsets, const Fp8Args& args) {
+  with_type(y, "fp8_round", [&]<class Y>(Y) {
+    with_type(x, "fp8_round", [&]<class X>(X) {
+      const auto kernel = kernels().fp8->round[sizeof(Y) == 2][sizeof(X) == 2];
+      Y* to = data_of<Y>(y);
+      const X* from = data_of<X>(x);
+      each_patch(x, offsets, [&](const Patch& p) {
+        with_scales<X>(x, p, args, [&](int64_t r, const Line& line) {
+          kernel(to + offset_of(y, p, r), from + offset_of(x, p, r), line.data(), p.columns);
+        });
+      });
     });
   });
 }

@@ -62,6 +62,8 @@ GemmTask part_of(const GemmKernels& kernels, const GemmTask& t, const Cut& cut, 
   p.b = advance(t.b, columns.begin * b_step * kernels.element_bytes);
   p.c = static_cast<char*>(t.c) + (rows.begin * t.c_stride + columns.begin) * (t.c_f32 ? 4 : 2);
   if (t.bias) p.bias = t.bias + columns.begin;
+  if (t.add) p.add = advance(t.add, (rows.begin * t.add_stride + columns.begin) * kernels.element_bytes);
+  p.diagonal = t.diagonal + columns.begin - rows.begin;
   return p;
 }
 

@@ -177,19 +177,19 @@ struct AmxEngine : PairPanels<kAmxDepth, 32> {
 
   static int64_t width(const GemmTask&, int64_t, int64_t) { return kColumns; }
 
-  static void multiply(const BlockA& a, const BlockB& b, const Block& block, int64_t, float* c, int64_t c_stride,
-                       bool add_to_c) {
-    for (int64_t r = 0; r < block.rows; r += kAmxRows) {
-      const char* rows = a.data + r * a.stride_bytes;
+  static void multiply(const BlockA& a, const BlockB& b, const Block& block, int64_t rows, int64_t, float* c,
+                       int64_t c_stride, bool add_to_c) {
+    for (int64_t r = 0; r < rows; r += kAmxRows) {
+      const char* from = a.data + r * a.stride_bytes;
       float* to = c + r * c_stride;
-      const int64_t height = lesser(kAmxRows, block.rows - r);
+      const int64_t height = lesser(kAmxRows, rows - r);
       if (height == kAmxRows) {
-        amx_tile<Tiles, 32>(rows, a.stride_bytes, b.data, to, c_stride, block.depth, add_to_c);
+        amx_tile<Tiles, 32>(from, a.stride_bytes, b.data, to, c_stride, block.depth, add_to_c);
         continue;
       }
       alignas(64) float edge[kAmxRows * 32];
       if (add_to_c) copy_rows(edge, 32, to, c_stride, height, 32, 32);
-      (height > 16 ? amx_tile<Tiles, 32> : amx_tile<Tiles, 16>)(rows, a.stride_bytes, b.data, edge, 32, block.depth,
+      (height > 16 ? amx_tile<Tiles, 32> : amx_tile<Tiles, 16>)(from, a.stride_bytes, b.data, edge, 32, block.depth,
                                                                 add_to_c);
       copy_rows(to, c_stride, edge, 32, height, 32, 32);
     }

@@ -77,11 +77,12 @@ struct VectorTiles {
     return rows <= kRowsOfTwoPanels && columns >= 2 * kPanel ? 2 * kPanel : kPanel;
   }
 
-  static void multiply_tiles(const BlockA& a, const BlockB& b, int64_t rows, int64_t columns, int64_t steps, float* c,
-                             int64_t c_stride, bool add_to_c) {
-    const TileCut cut = cut_rows(rows);
+  // Of the tiles into which block_rows are cut (A may lie by tiles), those that hold the first `rows`.
+  static void multiply_tiles(const BlockA& a, const BlockB& b, int64_t block_rows, int64_t rows, int64_t columns,
+                             int64_t steps, float* c, int64_t c_stride, bool add_to_c) {
+    const TileCut cut = cut_rows(block_rows);
     const int64_t vectors = (columns + kWidth - 1) / kWidth;
-    for (int64_t i = 0; i < cut.tiles; i++) {
+    for (int64_t i = 0; i < cut.tiles && cut.begin(i) < rows; i++) {
       const int64_t r = cut.begin(i), height = cut.begin(i + 1) - r;
       find_tile<Multiply>(height, vectors, a.by_steps)({.a = a.data + (a.by_steps ? i : r) * a.stride_bytes,
                                                         .a_row_bytes = a.stride_bytes,
@@ -140,9 +141,9 @@ struct FloatEngine : VectorTiles<Multiply> {
     return {(const char*)scratch, kPanel * kSize, 0};
   }
 
-  static void multiply(const BlockA& a, const BlockB& b, const Block& block, int64_t columns, float* c,
+  static void multiply(const BlockA& a, const BlockB& b, const Block& block, int64_t rows, int64_t columns, float* c,
                        int64_t c_stride, bool add_to_c) {
-    VectorTiles<Multiply>::multiply_tiles(a, b, block.rows, columns, block.depth, c, c_stride, add_to_c);
+    VectorTiles<Multiply>::multiply_tiles(a, b, block.rows, rows, columns, block.depth, c, c_stride, add_to_c);
   }
 };
 
@@ -199,9 +200,9 @@ struct PairEngine : PairPanels<2, kPanel>, VectorTiles<MultiplyPairs> {
     return {(const char*)((const uint16_t*)t.a + block.m0 * t.a_stride + block.k0), 2 * t.a_stride, false};
   }
 
-  static void multiply(const BlockA& a, const BlockB& b, const Block& block, int64_t columns, float* c,
+  static void multiply(const BlockA& a, const BlockB& b, const Block& block, int64_t rows, int64_t columns, float* c,
                        int64_t c_stride, bool add_to_c) {
-    multiply_tiles(a, b, block.rows, columns, (block.depth + 1) / 2, c, c_stride, add_to_c);
+    multiply_tiles(a, b, block.rows, rows, columns, (block.depth + 1) / 2, c, c_stride, add_to_c);
   }
 };
 #endif

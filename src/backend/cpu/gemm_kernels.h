@@ -5,6 +5,8 @@
 // that fit the caches: kBlockK of k and kBlockM rows (a panel of B and a block of A stay in L1 and L2). After kBlockK
 // steps the float32 sums go to memory and come back unchanged, so that the blocks leave no trace in the result.
 #pragma once
+#include <type_traits>
+
 #include "backend/cpu/gemm_engines.h"
 
 namespace tenth::cpu::TENTH_ISA {
@@ -36,23 +38,49 @@ TENTH_INLINE void store_sums(const GemmTask& t, const Block& block, int64_t n0, 
     copy_rows((uint16_t*)t.c + at, t.c_stride, sums, sums_stride, block.rows, n, n);
 }
 
+// C = alpha C + beta add of a block's columns.
+template <class T>
+void scale_and_add(const GemmTask& t, const Block& block, int64_t n0, int64_t n, float* c, int64_t c_stride) {
+  const Vec alpha = broadcast(t.alpha), beta = broadcast(t.beta);
+  for (int64_t r = 0; r < block.rows; r++) {
+    const T* from = (const T*)t.add + (block.m0 + r) * t.add_stride + n0;
+    float* to = c + r * c_stride;
+    for (int64_t j = 0; j < n; j += kWidth) {
+      const int count = lanes_left(n - j);
+      store(to + j, alpha * load(to + j, count) + beta * load(from + j, count), count);
+    }
+  }
+}
+
+// A block as it is for one panel of columns: in a symmetric C without what lies below the panel's part of the diagonal.
+TENTH_INLINE Block above_diagonal(const GemmTask& t, Block block, int64_t last_column) {
+  if (t.symmetric) block.rows = lesser(block.rows, last_column + t.diagonal - block.m0);
+  return block;
+}
+
 // Columns [n_begin, n_end) of the rows of a block, for one block of k. Whole vectors of a float32 C are summed in
 // place, others in scratch, where those of several blocks of k need a place each.
 template <class Engine>
-void run_block(const GemmTask& t, const Block& block, int64_t n_begin, int64_t n_end, char* scratch) {
-  const bool first = block.k0 == 0, last = block.k0 + block.depth == t.k, only = first && last;
+void run_block(const GemmTask& t, const Block& whole, int64_t n_begin, int64_t n_end, char* scratch) {
+  const bool first = whole.k0 == 0, last = whole.k0 + whole.depth == t.k, only = first && last;
   float* scratch_c = (float*)(scratch + kScratchA + kScratchB);
-  const BlockA a = Engine::prepare_a(t, block, scratch);
+  const BlockA a = Engine::prepare_a(t, whole, scratch);
   for (int64_t n0 = n_begin, width = 0; n0 < n_end; n0 += width) {
-    width = Engine::width(t, block.rows, n_end - n0);
+    width = Engine::width(t, whole.rows, n_end - n0);
     const int64_t n = lesser(width, n_end - n0);
+    const Block block = above_diagonal(t, whole, n0 + n);
+    if (block.rows <= 0) continue;
     const BlockB b = Engine::prepare_b(t, block, n0, n, scratch + kScratchA);
     const bool in_place = t.c_f32 && n % Engine::kColumnStep == 0;
     float* c =
-        in_place ? (float*)t.c + block.m0 * t.c_stride + n0 : scratch_c + (only ? 0 : (n0 - n_begin) * block.rows);
+        in_place ? (float*)t.c + block.m0 * t.c_stride + n0 : scratch_c + (only ? 0 : (n0 - n_begin) * whole.rows);
     const int64_t c_stride = in_place ? t.c_stride : width;
     const bool add_to_c = first ? begin_sums<Engine>(t, block, n0, n, c, c_stride, in_place) : true;
-    Engine::multiply(a, b, block, n, c, c_stride, add_to_c);
+    Engine::multiply(a, b, whole, block.rows, n, c, c_stride, add_to_c);
+    if (last && t.add) {
+      using T = std::conditional_t<Engine::kElementBytes == 4, float, uint16_t>;
+      scale_and_add<T>(t, block, n0, n, c, c_stride);
+    }
     if (last && !in_place) store_sums(t, block, n0, n, c, c_stride);
   }
 }
@@ -70,6 +98,20 @@ void run_gemm(const GemmTask& t, void* scratch) {
       } while (k0 < t.k);
     }
   }
+}
+
+// What lies below the diagonal's panels is the transpose of what lies above.
+template <class Engine, class T>
+void mirror_as(const GemmTask& t) {
+  T* c = (T*)t.c;
+  for (int64_t n0 = Engine::kColumns; n0 < t.n; n0 += Engine::kColumns) {
+    transpose_copy(c + n0 * t.c_stride, t.c_stride, c + n0, t.c_stride * int64_t(sizeof(T)), n0,
+                   lesser(Engine::kColumns, t.n - n0), n0);
+  }
+}
+template <class Engine>
+void mirror(const GemmTask& t) {
+  t.c_f32 ? mirror_as<Engine, float>(t) : mirror_as<Engine, uint16_t>(t);
 }
 
 // Twelve chains of multiply-adds hide the latency of each.
@@ -101,6 +143,7 @@ constexpr GemmKernels make_gemm_kernels(int64_t (*loop)(int64_t)) {
           .scratch_bytes = kScratchA + kScratchB + kScratchC,
           .pack = Engine::pack,
           .run = run_gemm<Engine>,
+          .mirror = mirror<Engine>,
           .register_loop = loop};
 }
 

@@ -31,6 +31,14 @@ struct GemmTask {
   bool c_f32 = false;           // else bf16
   bool accumulate = false;      // C += A B; only with c_f32
   const float* bias = nullptr;  // (n) or null; not with accumulate
+  // C = alpha A B + beta add, once the sums are whole; add is of the table's element type. Null: C = A B.
+  const void* add = nullptr;
+  int64_t add_stride = 0;
+  float alpha = 1, beta = 1;
+  // C is symmetric: of each panel of columns only the rows down to its own last column are made; mirror() does the
+  // rest. diagonal: column minus row of element (0, 0) in the whole C.
+  bool symmetric = false;
+  int64_t diagonal = 0;
 };
 
 struct GemmKernels {
@@ -42,6 +50,7 @@ struct GemmKernels {
   // Writes columns [0, n), n <= panel, of b (kRows or kColumns) as one panel; columns beyond n become 0.
   void (*pack)(void* panel, const void* b, int64_t b_stride, GemmLayout layout, int64_t k, int64_t n);
   void (*run)(const GemmTask& task, void* scratch);
+  void (*mirror)(const GemmTask& task);  // the whole C of a symmetric task
   // Runs the multiply-add instruction on registers, steps times, and returns the number of operations: for the peak.
   int64_t (*register_loop)(int64_t steps);
 };

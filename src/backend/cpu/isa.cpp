@@ -44,10 +44,11 @@ CpuFeatures detect() {
   constexpr uint64_t kYmm = 0x6, kZmm = 0xe6, kTiles = 0x60000;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return found;
   const uint32_t subleaves = a, features = d;
+  const bool vnni = bit(c, 11);
   found.avx2 = saved(kYmm) && fma && f16c && bit(b, 5) && bit(b, 8);                                 // avx2, bmi2
   found.avx512 = found.avx2 && saved(kZmm) && bit(b, 16) && bit(b, 17) && bit(b, 30) && bit(b, 31);  // f, dq, bw, vl
   if (subleaves < 1 || !__get_cpuid_count(7, 1, &a, &b, &c, &d)) return found;
-  found.avx512_bf16 = found.avx512 && bit(a, 5);
+  found.avx512_bf16 = found.avx512 && vnni && bit(a, 5);  // every processor with the second has the first
   found.amx = found.avx512_bf16 && saved(kTiles) && bit(features, 22) && bit(features, 24) && request_tiles();
   return found;
 }

@@ -106,13 +106,14 @@ Tensor CpuBackend::pack_weight(const Tensor& w) {
 
 void CpuBackend::linear_forward(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& packed,
                                 const Tensor& bias, const Tensor& offsets) {
-  const GemmKernels& kernels = kernels_for(w.dtype(), "linear_forward");
-  require_types("linear_forward", y, x, w);
-  const int64_t outputs = w.dim(-2), inputs = w.dim(-1);
+  const Tensor& b = packed ? packed : w;
+  const GemmKernels& kernels = kernels_for(b.dtype(), "linear_forward");
+  require_types("linear_forward", y, x, b);
+  const int64_t outputs = y.dim(1), inputs = x.dim(1);
   const int64_t elements = panel_elements(kernels, inputs), panels = panel_count(kernels, outputs);
-  require(!packed || (packed.dim(1) == panels && packed.dim(2) == elements && packed.dtype() == w.dtype()),
-          ErrorKind::kInternal, "[cpu] linear_forward: a packed weight of shape {} for a weight of shape {}",
-          packed ? packed.shape().text() : "", w.shape().text());
+  require(packed ? packed.dim(1) == panels && packed.dim(2) == elements : w.dim(-2) == outputs && w.dim(-1) == inputs,
+          ErrorKind::kInternal, "[cpu] linear_forward: a weight of shape {} for {} inputs and {} outputs",
+          b.shape().text(), inputs, outputs);
   std::vector<GemmTask>& tasks = task_list();
   for_groups(offsets, x.dim(0), [&](int64_t group, int64_t first, int64_t rows) {
     if (rows == 0) return;
@@ -146,19 +147,22 @@ void CpuBackend::linear_backward_input(const Tensor& dx, const Tensor& dy, const
 
 // The sum over tokens is the k of these products: one thread sums all tokens of its part of dw, in their order.
 void CpuBackend::linear_backward_weight(const Tensor& dw, const Tensor& dbias, const Tensor& dy, const Tensor& x,
-                                        const Tensor& offsets) {
+                                        const Tensor& offsets, bool assign) {
   const GemmKernels& kernels = kernels_for(x.dtype(), "linear_backward_weight");
   require_types("linear_backward_weight", dw, dy, x);
   require(dw.dtype() == DType::kF32, ErrorKind::kInternal, "[cpu] linear_backward_weight: dw is {}, not f32",
           name_of(dw.dtype()));
   std::vector<GemmTask>& tasks = task_list();
   for_groups(offsets, x.dim(0), [&](int64_t group, int64_t first, int64_t rows) {
-    if (rows == 0) return;
+    if (rows == 0) {
+      if (assign) fill(offsets ? dw[group] : dw, 0);
+      return;
+    }
     GemmTask task = {.m = dw.dim(-2), .n = dw.dim(-1), .k = rows};
     set_a(task, dy, first * dy.stride(0), dy.stride(0), true);
     set_b(task, x, first * x.stride(0), x.stride(0), GemmLayout::kRows);
     set_c(task, dw, offsets ? group * dw.stride(0) : 0, dw.stride(-2));
-    task.accumulate = true;
+    task.accumulate = !assign;
     tasks.push_back(task);
   });
   cpu::run_tasks(kernels, tasks);
@@ -169,14 +173,25 @@ void CpuBackend::linear_backward_weight(const Tensor& dw, const Tensor& dbias, c
     add_column_sums<bf16>(dbias.data<float>(), dy);
 }
 
-void CpuBackend::matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) {
+void CpuBackend::matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
+                        const MatmulArgs& args) {
   const GemmKernels& kernels = kernels_for(b.dtype(), "matmul");
   require_types("matmul", c, a, b);
   GemmTask task = {.m = c.dim(0), .n = c.dim(1), .k = a.dim(transpose_a ? 0 : 1)};
   set_a(task, a, 0, a.stride(0), transpose_a);
   set_b(task, b, 0, b.stride(0), transpose_b ? GemmLayout::kColumns : GemmLayout::kRows);
   set_c(task, c, 0, c.stride(0));
+  task.symmetric = args.symmetric;
+  if (args.add) {
+    require(args.add.dtype() == b.dtype(), ErrorKind::kInternal, "[cpu] matmul: {} is added to a product of {}",
+            name_of(args.add.dtype()), name_of(b.dtype()));
+    task.add = args.add.raw();
+    task.add_stride = args.add.stride(0);
+    task.beta = float(args.beta);
+  }
+  task.alpha = float(args.alpha);
   cpu::run_tasks(kernels, std::span(&task, 1));
+  if (args.symmetric) kernels.mirror(task);
 }
 
 void CpuBackend::mla_absorb_query(const Tensor& q_latent, const Tensor& q_nope, const Tensor& w) {

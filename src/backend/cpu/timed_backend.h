@@ -63,20 +63,28 @@ class TimedBackend final : public CpuBackend {
     return timed("pack_weight", 0, [&] { return CpuBackend::pack_weight(w); });
   }
   void linear_forward(T y, T x, T w, T packed, T bias, T offsets) override {
-    return timed("linear_forward", products(y, w),
+    return timed("linear_forward", 2.0 * double(y.count()) * double(x.dim(1)),
                  [&] { return CpuBackend::linear_forward(y, x, w, packed, bias, offsets); });
   }
   void linear_backward_input(T dx, T dy, T w, T offsets) override {
     return timed("linear_backward_input", products(dy, w),
                  [&] { return CpuBackend::linear_backward_input(dx, dy, w, offsets); });
   }
-  void linear_backward_weight(T dw, T dbias, T dy, T x, T offsets) override {
+  void linear_backward_weight(T dw, T dbias, T dy, T x, T offsets, bool assign) override {
     return timed("linear_backward_weight", products(dy, dw),
-                 [&] { return CpuBackend::linear_backward_weight(dw, dbias, dy, x, offsets); });
+                 [&] { return CpuBackend::linear_backward_weight(dw, dbias, dy, x, offsets, assign); });
   }
-  void matmul(T c, T a, bool transpose_a, T b, bool transpose_b) override {
-    return timed("matmul", 2.0 * double(c.count()) * double(a.dim(transpose_a ? 0 : 1)),
-                 [&] { return CpuBackend::matmul(c, a, transpose_a, b, transpose_b); });
+  void matmul(T c, T a, bool transpose_a, T b, bool transpose_b, const MatmulArgs& args) override {
+    const double half = args.symmetric ? 1 : 2;
+    return timed("matmul", half * double(c.count()) * double(a.dim(transpose_a ? 0 : 1)),
+                 [&] { return CpuBackend::matmul(c, a, transpose_a, b, transpose_b, args); });
+  }
+  void block_linear_forward(T y, T x, const BlockWeight& w, T bias, T offsets) override {
+    return timed("block_linear_forward", 2.0 * double(y.count()) * double(w.inputs),
+                 [&] { return CpuBackend::block_linear_forward(y, x, w, bias, offsets); });
+  }
+  void block_embedding_forward(T y, T ids, const BlockWeight& w) override {
+    return timed("block_embedding_forward", 0, [&] { return CpuBackend::block_embedding_forward(y, ids, w); });
   }
   void embedding_forward(T y, T ids, T w) override {
     return timed("embedding_forward", 0, [&] { return CpuBackend::embedding_forward(y, ids, w); });
@@ -167,6 +175,9 @@ class TimedBackend final : public CpuBackend {
   }
   void fp8_dequantize(T y, T q, T scales, T offsets, const Fp8Args& args) override {
     return timed("fp8_dequantize", 0, [&] { return CpuBackend::fp8_dequantize(y, q, scales, offsets, args); });
+  }
+  void fp8_round(T y, T x, T offsets, const Fp8Args& args) override {
+    return timed("fp8_round", 0, [&] { return CpuBackend::fp8_round(y, x, offsets, args); });
   }
   void axpby(T y, double a, T x, double b) override {
     return timed("axpby", 0, [&] { return CpuBackend::axpby(y, a, x, b); });

@@ -60,4 +60,19 @@ void ReferenceBackend::fp8_dequantize(const Tensor& y_, const Tensor& q_, const 
             });
 }
 
+void ReferenceBackend::fp8_round(const Tensor& y, const Tensor& x, const Tensor& offsets, const Fp8Args& args) {
+  if (x.rank() == 3) {
+    for (int64_t e = 0; e < x.dim(0); e++) fp8_round(y[e], x[e], offsets, args);
+    return;
+  }
+  const auto tiles = [](int64_t n) { return (n + Fp8Args::kSide - 1) / Fp8Args::kSide; };
+  const int64_t rows = x.dim(0), columns = x.dim(1), groups = offsets ? offsets.dim(0) - 1 : 1;
+  const Shape shape = args.tile == Fp8Args::Tile::kRow      ? Shape{rows, tiles(columns)}
+                      : args.tile == Fp8Args::Tile::kColumn ? Shape{fp8_tile_rows(rows, groups), columns}
+                                                            : Shape{tiles(rows), tiles(columns)};
+  const Tensor q = Tensor::make(*this, DType::kF8E4M3, x.shape()), scales = Tensor::make(*this, DType::kF32, shape);
+  fp8_quantize(q, scales, x, offsets, args);
+  fp8_dequantize(y, q, scales, offsets, args);
+}
+
 }  // namespace tenth::reference

@@ -54,9 +54,9 @@ void ReferenceBackend::linear_backward_input(const Tensor& dx_, const Tensor& dy
   }
 }
 
-// dw_oi += sum_n dy_no x_ni;  dbias_o += sum_n dy_no
+// dw_oi (+)= sum_n dy_no x_ni;  dbias_o += sum_n dy_no
 void ReferenceBackend::linear_backward_weight(const Tensor& dw_, const Tensor& dbias_, const Tensor& dy_,
-                                              const Tensor& x_, const Tensor& offsets) {
+                                              const Tensor& x_, const Tensor& offsets, bool assign) {
   View dbias(dbias_);
   Array dy = load(dy_), x = load(x_);
   for (const Group& group : groups_of(dw_, x_.dim(0), offsets)) {
@@ -65,7 +65,7 @@ void ReferenceBackend::linear_backward_weight(const Tensor& dw_, const Tensor& d
       for (int64_t i = 0; i < x_.dim(1); i++) {
         double sum = 0;
         for (int64_t n = group.begin; n < group.end; n++) sum += dy(n, o) * x(n, i);
-        dw(o, i) += sum;
+        dw(o, i) = assign ? sum : dw(o, i) + sum;
       }
   }
   if (!dbias) return;
@@ -76,17 +76,17 @@ void ReferenceBackend::linear_backward_weight(const Tensor& dw_, const Tensor& d
   }
 }
 
-// c_mn = sum_k a_mk b_kn
-void ReferenceBackend::matmul(const Tensor& c_, const Tensor& a_, bool transpose_a, const Tensor& b_,
-                              bool transpose_b) {
-  View c(c_);
+// c_mn = alpha sum_k a_mk b_kn + beta add_mn
+void ReferenceBackend::matmul(const Tensor& c_, const Tensor& a_, bool transpose_a, const Tensor& b_, bool transpose_b,
+                              const MatmulArgs& args) {
+  View c(c_), add(args.add);
   Array a = load(a_), b = load(b_);
   const int64_t inner = a_.dim(transpose_a ? 0 : 1);
   for (int64_t m = 0; m < c_.dim(0); m++)
     for (int64_t n = 0; n < c_.dim(1); n++) {
       double sum = 0;
       for (int64_t k = 0; k < inner; k++) sum += (transpose_a ? a(k, m) : a(m, k)) * (transpose_b ? b(n, k) : b(k, n));
-      c(m, n) = sum;
+      c(m, n) = args.alpha * sum + (add ? args.beta * add(m, n) : 0);
     }
 }
 

@@ -163,10 +163,11 @@ ModelConfig config_of(const Json& json, const std::string& where) {
   c.tie_word_embeddings = in.flag("tie_word_embeddings", false);
   c.initializer_range = in.real("initializer_range", 0.02);
   c.bos_token_id = in.integer("bos_token_id", -1);
-  if (!json.contains("eos_token_id") || !json["eos_token_id"].is_array())
-    c.eos_token_id = in.integer("eos_token_id", -1);
-  else if (const auto ids = in.integers("eos_token_id"); !ids.empty())
-    c.eos_token_id = ids[0];
+  if (json.contains("eos_token_id") && json["eos_token_id"].is_array())
+    c.eos_token_ids = in.integers("eos_token_id");
+  else
+    c.eos_token_ids = {in.integer("eos_token_id", -1)};
+  std::erase_if(c.eos_token_ids, [&](int64_t id) { return id < 0 || id >= c.vocab_size; });
   c.rope_theta = in.rope_theta(10000);
   c.rope_scaling = in.rope_scaling();
   require(c.num_hidden_layers >= 1 && c.num_hidden_layers <= 1024, ErrorKind::kInput,
@@ -199,6 +200,13 @@ OrderedJson rope_scaling_json(const RopeScaling& s) {
 
 }  // namespace
 
+void write_eos_token_ids(const ModelConfig& c, OrderedJson& out) {
+  if (c.eos_token_ids.size() == 1)
+    out["eos_token_id"] = c.eos_token_ids[0];
+  else if (!c.eos_token_ids.empty())
+    out["eos_token_id"] = c.eos_token_ids;
+}
+
 OrderedJson config_json(const ModelConfig& c, DType stored) {
   for (const Architecture* a : architectures()) {
     if (c.model_type != a->model_type) continue;
@@ -218,7 +226,7 @@ OrderedJson config_json(const ModelConfig& c, DType stored) {
                        {"rope_scaling", rope_scaling_json(c.rope_scaling)},
                        {"torch_dtype", stored == DType::kBF16 ? "bfloat16" : "float32"}};
     if (c.bos_token_id >= 0) out["bos_token_id"] = c.bos_token_id;
-    if (c.eos_token_id >= 0) out["eos_token_id"] = c.eos_token_id;
+    write_eos_token_ids(c, out);
     a->write(c, out);
     return out;
   }

@@ -47,6 +47,7 @@ std::span<const Architecture* const> architectures();
 ModelConfig read_config(const Path& file);
 ModelConfig config_of(const Json& json, const std::string& where);  // where: the file, for errors
 OrderedJson config_json(const ModelConfig& config, DType stored);
+void write_eos_token_ids(const ModelConfig& config, OrderedJson& out);  // a number, or a list of several; none: nothing
 
 // Shared by the architecture files.
 void read_grouped_query_keys(const ConfigReader& in, ModelConfig& config);

@@ -8,6 +8,7 @@ namespace tenth::cpu {
 
 extern const GemmKernels kGemmBf16Amx;
 const GemmKernels kGemmBf16Amx = amx::kGemmAmx;
-const KernelTable kKernelsAmx = {&kGemmF32Avx512, &kGemmBf16Amx, &kRowsAvx512Bf16, &kAttentionAvx512Bf16};
+const KernelTable kKernelsAmx = {&kGemmF32Avx512,       &kGemmBf16Amx,   &kRowsAvx512Bf16,
+                                 &kAttentionAvx512Bf16, &kFp8Avx512Bf16, &kBlocksAvx512Bf16};
 
 }  // namespace tenth::cpu

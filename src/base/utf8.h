@@ -1,4 +1,4 @@
-// UTF-8 at the border of the tokenizer: text that comes in is made well formed once, so that everything behind needs no
+// UTF-8 at the border: text that comes in is made well formed once, so that everything behind needs no
 // checks; bytes of tokens that go out are made well formed in the same way.
 #pragma once
 #include <cstdint>

@@ -1,0 +1,56 @@
+// Products with weights of 8 or 4 bits: activations are rounded to 8 bits, block by block, as on every backend.
+#include <cmath>
+
+#include "backend/reference/reference_backend.h"
+
+namespace tenth::reference {
+namespace {
+
+constexpr int64_t kInputs = BlockWeight::kInputs;
+
+// Rounds each block of 32 of a row: amax / 127 times a whole number. The roundings are those of float32.
+void round_blocks(std::vector<double>& row) {
+  for (size_t b = 0; b < row.size(); b += kInputs) {
+    float amax = 0;
+    bool finite = true;
+    for (size_t i = b; i < b + kInputs; i++) {
+      amax = std::max(amax, std::fabs(float(row[i])));
+      finite &= std::isfinite(row[i]);
+    }
+    const float inverse = amax > 0 ? 127 / amax : 0, scale = finite ? amax / 127 : NAN;
+    for (size_t i = b; i < b + kInputs; i++) row[i] = double(scale) * double(std::nearbyint(float(row[i]) * inverse));
+  }
+}
+
+}  // namespace
+
+void ReferenceBackend::block_linear_forward(const Tensor& y_, const Tensor& x_, const BlockWeight& w,
+                                            const Tensor& bias_, const Tensor& offsets) {
+  View y(y_), x(x_), bias(bias_), offset(offsets);
+  std::vector<double> a(static_cast<size_t>(w.inputs));
+  std::vector<float> weights(static_cast<size_t>(w.inputs));
+  for (int64_t group = 0; group < w.groups; group++) {
+    const int64_t begin = offsets ? int64_t(offset(group)) : 0, end = offsets ? int64_t(offset(group + 1)) : x_.dim(0);
+    for (int64_t n = begin; n < end; n++) {
+      for (int64_t i = 0; i < w.inputs; i++) a[size_t(i)] = x(n, i);
+      round_blocks(a);
+      for (int64_t o = 0; o < w.outputs; o++) {
+        unpack_row(w, group, o, weights.data());
+        double sum = 0;
+        for (int64_t i = 0; i < w.inputs; i++) sum += a[size_t(i)] * double(weights[size_t(i)]);
+        y(n, o) = bias_ ? sum + bias(o) : sum;
+      }
+    }
+  }
+}
+
+void ReferenceBackend::block_embedding_forward(const Tensor& y_, const Tensor& ids, const BlockWeight& w) {
+  View y(y_), id(ids);
+  std::vector<float> row(static_cast<size_t>(w.inputs));
+  for (int64_t n = 0; n < ids.dim(0); n++) {
+    unpack_row(w, 0, int64_t(id(n)), row.data());
+    for (int64_t i = 0; i < w.inputs; i++) y(n, i) = double(row[size_t(i)]);
+  }
+}
+
+}  // namespace tenth::reference

@@ -1,0 +1,82 @@
+// tenth bench generate: one sequence, as a person at a prompt has it.
+#include <sys/resource.h>
+
+#include <chrono>
+
+#include "backend/cpu/machine.h"
+#include "base/rng.h"
+#include "base/threads.h"
+#include "cli/bench.h"
+#include "engine/generator.h"
+
+namespace tenth {
+namespace {
+
+double seconds_of(const auto& run) {
+  const auto start = std::chrono::steady_clock::now();
+  run();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Bytes of weights that a token of one sequence reads: all but the embedding's other rows and the other experts.
+double bytes_per_token(Transformer& model) {
+  const ModelConfig& config = model.config();
+  double bytes = 0;
+  const Weight* last = nullptr;
+  for (const Parameter& parameter : model.parameters()) {
+    const Weight& weight = *parameter.weight;
+    if (&weight == last) continue;
+    last = &weight;
+    const bool only_rows = parameter.name == "model.embed_tokens.weight" && !config.tie_word_embeddings;
+    if (only_rows || parameter.name.starts_with(fmt::format("model.layers.{}.", config.num_hidden_layers))) continue;
+    const Tensor& form = weight.blocks ? weight.blocks.data : weight.packed ? weight.packed : weight.compute;
+    const double share = weight.shape.rank() == 3 ? double(config.gate.experts_per_token) / double(weight.shape[0]) : 1;
+    if (form) bytes += share * double(form.bytes());
+  }
+  return bytes;
+}
+
+}  // namespace
+
+OrderedJson bench_generate(const GenerateBenchOptions& options) {
+  std::unique_ptr<Transformer> model;
+  const double load = seconds_of([&] { model = options.model.load(); });
+  const double read = read_bandwidth(), per_token = bytes_per_token(*model);
+  Generator generator(*model, {.slots = 1});
+  Rng rng(1);
+  const auto generate = [&](int prompt, int tokens) {
+    GenerationRequest request;
+    for (int i = 0; i < prompt; i++) request.prompt.push_back(int32_t(rng.below(uint64_t(model->config().vocab_size))));
+    request.sampling.temperature = 0;
+    request.max_new_tokens = tokens;
+    double best = 1e300;
+    for (int run = 0; run < options.runs; run++)
+      best = std::min(best, seconds_of([&] { generator.generate(std::span(&request, 1)); }));
+    return best;
+  };
+  generate(16, 2);
+  OrderedJson result = {{"bench", "generate"},
+                        {"model", options.model.model},
+                        {"machine", machine_name()},
+                        {"threads", thread_count()},
+                        {"dtype", options.model.dtype},
+                        {"load_s", load},
+                        {"mb_per_token", per_token / 1e6},
+                        {"read_gb_per_s", read / 1e9}};
+  for (int prompt : options.prompts) {
+    const double seconds = generate(prompt, 1);
+    result[fmt::format("prefill_{}_tokens_per_s", prompt)] = prompt / seconds;
+  }
+  for (int depth : options.depths) {
+    const int prompt = std::max(depth, 1);
+    const double seconds = (generate(prompt, options.new_tokens + 1) - generate(prompt, 1)) / options.new_tokens;
+    result[fmt::format("decode_at_{}_tokens_per_s", depth)] = 1 / seconds;
+    if (depth == 0) result["decode_share_of_read_bandwidth"] = per_token / seconds / read;
+  }
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  result["peak_mb"] = double(usage.ru_maxrss) / 1024;
+  return result;
+}
+
+}  // namespace tenth
