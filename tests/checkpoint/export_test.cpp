@@ -111,7 +111,7 @@ TEST_P(GoldenExport, FoldersHoldTheSameNumbers) {
   const auto want = weights_of(model());
   write_folder(model(), folder_ / "whole", {.type = SafetensorsExport::Type::kF32});
   EXPECT_EQ(weights_of(folder_ / "whole"), want);
-  write_folder(model(), folder_ / "shards", {.type = SafetensorsExport::Type::kF32, .shard_bytes = 250000});
+  write_folder(model(), folder_ / "shards", {.type = SafetensorsExport::Type::kF32, .shard_bytes = 100000});
   EXPECT_EQ(weights_of(folder_ / "shards"), want);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "shards" / "model.safetensors"));
   EXPECT_TRUE(std::filesystem::exists(folder_ / "shards" / "model.safetensors.index.json"));
