@@ -54,8 +54,10 @@ std::vector<float> fp8_scales(const SourceTensor& t) {
       for (int64_t r = 0; r < rows; r++) {
         for (int64_t c = j * kSide; c < std::min(columns, (j + 1) * kSide); c++) {
           const float size = std::abs(values[r * columns + c]);
-          require(std::isfinite(size), ErrorKind::kNumeric, "tensor {}: expected finite numbers, got {} in row {}",
-                  name_text(t.name), values[r * columns + c], strip * kSide + r);
+          if (!std::isfinite(size)) {
+            fail(ErrorKind::kNumeric, "tensor {}: expected finite numbers, got {} in row {}", name_text(t.name),
+                 values[r * columns + c], strip * kSide + r);
+          }
           largest = std::max(largest, size);
         }
       }

@@ -71,8 +71,9 @@ void read_latent_expansion(const SourceTensor& t, int64_t begin, int64_t end, fl
 // Refuses what has no reader; the widths of rows are whole blocks (gguf.cpp).
 void check_readable(const SourceTensor& t) {
   const auto check = [&](std::string_view encoding, bool block) {
-    require(block || convertible(encoding, DType::kF32), ErrorKind::kUnsupported,
-            "{}: tensor {}: expected a type that converts to floats, got {}", t.file, name_text(t.name), encoding);
+    if (block || convertible(encoding, DType::kF32)) return;
+    fail(ErrorKind::kUnsupported, "{}: tensor {}: expected a type that converts to floats, got {}", t.file,
+         name_text(t.name), encoding);
   };
   if (t.latent_expansion.keys) {
     for (const GgufTensor* part : {t.latent_expansion.keys, t.latent_expansion.values})
