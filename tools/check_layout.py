@@ -28,10 +28,11 @@ SEES = {
     "problems": "base",
     "train": "base tensor backend autograd ops nn optim checkpoint tokenizer data",
     "engine": "base tensor backend ops nn checkpoint",
+    "serve": "base engine tokenizer chat",
     "eval": "base tensor backend autograd ops nn engine tokenizer data problems train",
     "rl": "base tensor backend autograd ops nn optim checkpoint tokenizer data problems train engine eval",
     "run": "base tensor backend autograd ops nn optim checkpoint tokenizer data problems train engine eval rl",
-    "cli": "base tensor backend autograd ops nn optim checkpoint tokenizer chat hub data problems train engine eval rl run",
+    "cli": "base tensor backend autograd ops nn optim checkpoint tokenizer chat hub data problems train engine eval rl run serve",
 }
 
 

@@ -2,7 +2,7 @@
 # Installs the Debian packages that building and testing need; does nothing where all are there.
 set -eu
 packages="g++ cmake ninja-build ccache mold pkg-config clang-format git python3
-libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libpcre2-dev libutf8proc-dev libedit-dev
+libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libboost1.81-dev libpcre2-dev libutf8proc-dev libedit-dev
 libssl-dev libcurl4-openssl-dev libxxhash-dev libzstd-dev
 libgtest-dev libbenchmark-dev"
 

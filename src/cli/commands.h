@@ -16,6 +16,7 @@ void add_convert_commands(CLI::App& app);     // convert, quantize
 void add_perplexity_commands(CLI::App& app);  // perplexity
 void add_inspect_commands(CLI::App& app);     // inspect
 void add_pull_commands(CLI::App& app);        // pull
+void add_serve_commands(CLI::App& app);       // serve
 void add_bench_commands(CLI::App& app);       // bench machine, step, generate, rollouts
 
 }  // namespace tenth

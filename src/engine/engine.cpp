@@ -1,0 +1,352 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "base/threads.h"
+
+namespace tenth {
+namespace {
+
+constexpr int64_t kMostCacheTokens = 65536;  // where nobody said how many
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+int64_t cache_blocks(const ModelConfig& config, const EngineOptions& options) {
+  const int64_t context = config.max_position_embeddings;
+  const int64_t tokens =
+      options.cache_tokens ? options.cache_tokens : std::min(kMostCacheTokens, options.max_sequences * context);
+  return std::max<int64_t>(1, blocks_for(tokens));
+}
+
+bool all_finite(std::span<const float> values) {
+  bool finite = true;
+  for (float x : values) finite &= std::abs(x) <= std::numeric_limits<float>::max();
+  return finite;
+}
+
+// Log-probabilities of a row: that of id, and the likeliest ones.
+TokenReport report_of(std::span<const float> logits, int32_t id, int32_t top) {
+  const float largest = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (float x : logits) sum += std::exp(double(x) - largest);
+  const double lse = largest + std::log(sum);
+  TokenReport report{id, float(logits[size_t(id)] - lse), {}};
+  if (top <= 0) return report;
+  std::vector<int32_t> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  const size_t count = std::min(order.size(), size_t(top));
+  const auto likelier = [&](int32_t a, int32_t b) {
+    return logits[size_t(a)] != logits[size_t(b)] ? logits[size_t(a)] > logits[size_t(b)] : a < b;
+  };
+  std::partial_sort(order.begin(), order.begin() + long(count), order.end(), likelier);
+  for (size_t i = 0; i < count; i++) report.top.push_back({order[i], float(logits[size_t(order[i])] - lse)});
+  return report;
+}
+
+}  // namespace
+
+Engine::Engine(Transformer& model, const EngineOptions& options)
+    : model_(model),
+      options_(options),
+      cache_(model.make_cache(cache_blocks(model.config(), options))),
+      pool_(cache_.blocks),
+      prefixes_(cache_.blocks),
+      table_width_(std::min(cache_.blocks, blocks_for(model.config().max_position_embeddings))) {
+  statistics_.blocks = cache_.blocks;
+}
+
+int64_t Engine::cache_bytes() const {
+  int64_t bytes = 0;
+  for (const LayerCache& layer : cache_.layers)
+    for (const Tensor& part : {layer.keys, layer.values, layer.latent})
+      if (part) bytes += int64_t(part.bytes());
+  return bytes;
+}
+
+void Engine::check(const EngineRequest& request) const {
+  const int64_t vocabulary = model_.config().vocab_size, context = model_.config().max_position_embeddings;
+  const int64_t tokens = int64_t(request.prompt.size()) + request.max_new_tokens;
+  check_sampling(request.sampling);
+  require(!request.prompt.empty(), ErrorKind::kInput, "prompt: expected at least one token, got none");
+  require(request.max_new_tokens >= 0, ErrorKind::kInput, "max_new_tokens: expected at least 0, got {}",
+          request.max_new_tokens);
+  require(tokens <= context, ErrorKind::kInput, "prompt of {} tokens and {} new ones: the model's context is {}",
+          request.prompt.size(), request.max_new_tokens, context);
+  require(tokens <= cache_tokens(), ErrorKind::kInput, "prompt of {} tokens and {} new ones: the cache holds {}",
+          request.prompt.size(), request.max_new_tokens, cache_tokens());
+  const auto known = [&](int32_t id) {
+    require(id >= 0 && id < vocabulary, ErrorKind::kInput, "expected ids in 0 … {}, got {}", vocabulary - 1, id);
+  };
+  for (int32_t id : request.prompt) known(id);
+  for (int32_t id : request.stop_ids) known(id);
+  for (const auto& [id, value] : request.rules.bias) known(id);
+}
+
+void Engine::add(EngineRequest request) {
+  Sequence& sequence = waiting_.emplace_back();
+  sequence.ids = request.prompt;
+  sequence.request = std::move(request);
+  statistics_.waiting = int64_t(waiting_.size());
+}
+
+void Engine::cancel(uint64_t id) {
+  std::erase_if(waiting_, [&](const Sequence& sequence) { return sequence.request.id == id; });
+  for (Place it = running_.begin(); it != running_.end(); ++it) {
+    if (it->request.id != id) continue;
+    end(it);
+    break;
+  }
+  statistics_.waiting = int64_t(waiting_.size());
+}
+
+void Engine::end(Place sequence) {
+  pool_.clear(sequence->blocks);
+  running_.erase(sequence);
+  statistics_.running = int64_t(running_.size());
+  statistics_.blocks_in_use = pool_.blocks() - pool_.free_blocks();
+}
+
+void Engine::fail_all(const std::string& error, std::vector<EngineEvent>& events) {
+  for (const Sequence& sequence : running_)
+    events.push_back({.kind = EngineEvent::Kind::kFailed, .request = sequence.request.id, .error = error});
+  for (const Sequence& sequence : waiting_)
+    events.push_back({.kind = EngineEvent::Kind::kFailed, .request = sequence.request.id, .error = error});
+  while (!running_.empty()) end(running_.begin());
+  waiting_.clear();
+  statistics_.waiting = 0;
+}
+
+void Engine::admit() {
+  while (!waiting_.empty() && int64_t(running_.size()) < options_.max_sequences) {
+    // One that fits into no free memory waits for others to end, unless there are none.
+    const int64_t need = blocks_for(int64_t(waiting_.front().ids.size()) + 1);
+    if (!running_.empty() && need > pool_.free_blocks()) break;
+    running_.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+    begin(running_.back());
+  }
+  statistics_.running = int64_t(running_.size());
+  statistics_.waiting = int64_t(waiting_.size());
+}
+
+// The last token is always fed: its logits are wanted.
+void Engine::begin(Sequence& sequence) {
+  sequence.read = sequence.known = 0;
+  sequence.node = 0;
+  if (sequence.request.prompt_logprobs && !sequence.started) return;
+  const std::span<const int32_t> ids(sequence.ids.data(), sequence.ids.size() - 1);
+  sequence.blocks = prefixes_.find(ids, sequence.node);
+  for (int32_t block : sequence.blocks) pool_.hold(block);
+  sequence.known = int64_t(sequence.blocks.size());
+  sequence.read = sequence.known * kCacheBlock;
+  if (!sequence.started) sequence.cached = sequence.read;
+  statistics_.cached_tokens += sequence.started ? 0 : sequence.read;
+}
+
+void Engine::give_way(Place sequence) {
+  pool_.clear(sequence->blocks);
+  waiting_.push_front(std::move(*sequence));
+  running_.erase(sequence);
+  statistics_.preemptions++;
+}
+
+bool Engine::make_room(Place sequence, int64_t positions) {
+  while (int64_t(sequence->blocks.size()) < blocks_for(positions)) {
+    if (pool_.free_blocks() > 0) {
+      const int32_t block = pool_.take();
+      prefixes_.forget(block);
+      sequence->blocks.push_back(block);
+      continue;
+    }
+    const Place youngest = std::prev(running_.end());
+    const bool itself = youngest == sequence;
+    std::erase_if(parts_, [&](const Part& part) { return part.sequence == youngest; });
+    give_way(youngest);
+    if (itself) return false;
+  }
+  return true;
+}
+
+// First a token of each sequence that is being continued, then parts of prompts, the oldest first. The oldest prompt
+// gets at most half of what a step has while others wait, so that short ones get past a long one.
+void Engine::plan() {
+  const auto unread = [](const Sequence& s) { return int64_t(s.ids.size()) - s.read; };
+  parts_.clear();
+  int64_t readers = 0;
+  for (Place it = running_.begin(); it != running_.end(); ++it) {
+    if (unread(*it) > 1) {
+      readers++;
+      continue;
+    }
+    if (!make_room(it, it->read + 1)) break;  // it was the youngest
+    parts_.push_back({it, 0, 1});
+  }
+  int64_t budget = options_.step_tokens;
+  for (Place it = running_.begin(); it != running_.end() && budget > 0; ++it) {
+    if (unread(*it) <= 1) continue;
+    const bool first = budget == options_.step_tokens;
+    const int64_t rows = std::min(unread(*it), first && readers > 1 ? std::max<int64_t>(1, budget / 2) : budget);
+    if (!make_room(it, it->read + rows)) break;
+    parts_.push_back({it, 0, rows});
+    budget -= rows;
+  }
+  int64_t first = 0;
+  for (Part& part : parts_) {
+    part.first = first;
+    first += part.rows;
+  }
+  statistics_.blocks_in_use = pool_.blocks() - pool_.free_blocks();
+  statistics_.last_batch = first;
+}
+
+Tensor Engine::run() {
+  Backend& backend = model_.backend();
+  ids_.clear();
+  positions_.clear();
+  owners_.clear();
+  tables_.assign(parts_.size() * size_t(table_width_), 0);
+  for (size_t i = 0; i < parts_.size(); i++) {
+    const Sequence& sequence = *parts_[i].sequence;
+    std::copy(sequence.blocks.begin(), sequence.blocks.end(), tables_.begin() + int64_t(i) * table_width_);
+    for (int64_t r = 0; r < parts_[i].rows; r++) {
+      ids_.push_back(sequence.ids[size_t(sequence.read + r)]);
+      positions_.push_back(int32_t(sequence.read + r));
+      owners_.push_back(int32_t(i));
+    }
+  }
+  Pass pass;
+  pass.batch = make_step(backend, ids_, positions_, owners_, {tables_, table_width_});
+  pass.cache = &cache_;
+  pass.decode = true;
+  return model_.hidden(pass).value();
+}
+
+// Full blocks can be found by others from now on.
+void Engine::remember(Sequence& sequence) {
+  for (; (sequence.known + 1) * kCacheBlock <= sequence.read; sequence.known++) {
+    const std::span<const int32_t> ids(sequence.ids.data() + sequence.known * kCacheBlock, size_t(kCacheBlock));
+    sequence.node = prefixes_.put(sequence.node, ids, sequence.blocks[size_t(sequence.known)]);
+  }
+  statistics_.blocks_of_prefixes = prefixes_.blocks();
+}
+
+void Engine::read_logits(const Tensor& logits) {
+  Backend& backend = model_.backend();
+  Tensor single = logits;
+  if (logits.dtype() != DType::kF32) {
+    single = Tensor::make(backend, DType::kF32, logits.shape());
+    backend.copy(single, logits);
+  }
+  logits_.resize(size_t(single.count()));
+  backend.copy_to_host(logits_.data(), single.raw(), single.bytes());
+}
+
+// The log-probabilities of prompts that want them, for the rows of this step.
+void Engine::report_prompts(const Tensor& hidden) {
+  const size_t vocabulary = size_t(model_.config().vocab_size);
+  for (const Part& part : parts_) {
+    Sequence& sequence = *part.sequence;
+    const EngineRequest& request = sequence.request;
+    if (!request.prompt_logprobs || sequence.started) continue;
+    if (sequence.prompt.empty()) sequence.prompt.push_back({request.prompt[0], 0, {}});
+    read_logits(model_.logits(hidden.slice(0, part.first, part.first + part.rows)).value());
+    for (int64_t r = 0; r < part.rows; r++) {
+      const size_t next = size_t(sequence.read + r) + 1;
+      if (next != sequence.prompt.size() || next >= request.prompt.size()) continue;
+      sequence.prompt.push_back(report_of({logits_.data() + size_t(r) * vocabulary, vocabulary}, request.prompt[next],
+                                          std::max(0, request.top_logprobs)));
+    }
+  }
+}
+
+void Engine::draw(const Tensor& hidden, std::vector<EngineEvent>& events) {
+  using Kind = EngineEvent::Kind;
+  Backend& backend = model_.backend();
+  const size_t vocabulary = size_t(model_.config().vocab_size);
+  std::vector<Place> drawing;
+  last_rows_.clear();
+  for (const Part& part : parts_) {
+    Sequence& sequence = *part.sequence;
+    sequence.read += part.rows;
+    remember(sequence);
+    if (sequence.read < int64_t(sequence.ids.size())) continue;
+    drawing.push_back(part.sequence);
+    last_rows_.push_back(int32_t(part.first + part.rows) - 1);
+  }
+  if (drawing.empty()) return;
+  Tensor last = Tensor::make(backend, hidden.dtype(), {int64_t(last_rows_.size()), hidden.dim(1)});
+  backend.gather_rows(last, hidden, Tensor::from_host(backend, last_rows_));
+  read_logits(model_.logits(last).value());
+  std::vector<TokenReport> reports(drawing.size());
+  parallel_for(int64_t(drawing.size()), 1, [&](int64_t begin, int64_t end) {
+    static thread_local Sampler sampler;
+    for (int64_t i = begin; i < end; i++) {
+      const Sequence& sequence = *drawing[size_t(i)];
+      const EngineRequest& request = sequence.request;
+      const std::span<float> logits(logits_.data() + size_t(i) * vocabulary, vocabulary);
+      if (!all_finite(logits)) continue;
+      TokenReport& report = reports[size_t(i)];
+      if (request.max_new_tokens == 0) {
+        report.id = 0;
+        continue;
+      }
+      std::vector<float> raw;
+      if (request.top_logprobs >= 0) raw.assign(logits.begin(), logits.end());
+      const auto drawn = std::span<const int32_t>(sequence.ids).subspan(request.prompt.size());
+      if (request.rules.any()) apply(request.rules, logits, drawn, request.stop_ids);
+      report.id = sampler.sample(logits, request.sampling, sequence.ids, request.sample, drawn.size());
+      if (!raw.empty()) report = report_of(raw, report.id, request.top_logprobs);
+    }
+  });
+  for (size_t i = 0; i < drawing.size(); i++) {
+    Sequence& sequence = *drawing[i];
+    const EngineRequest& request = sequence.request;
+    if (reports[i].id < 0) {
+      events.push_back({.kind = Kind::kFailed, .request = request.id, .error = "the model's logits are not finite"});
+      end(drawing[i]);
+      continue;
+    }
+    if (!sequence.started) {
+      sequence.started = true;
+      events.push_back({.kind = Kind::kStarted,
+                        .request = request.id,
+                        .cached_tokens = sequence.cached,
+                        .prompt = std::move(sequence.prompt)});
+    }
+    const int32_t id = reports[i].id;
+    if (request.max_new_tokens > 0) {
+      sequence.ids.push_back(id);
+      statistics_.new_tokens++;
+      events.push_back({.kind = Kind::kToken, .request = request.id, .token = std::move(reports[i])});
+    }
+    const bool stop = request.max_new_tokens > 0 &&
+                      std::find(request.stop_ids.begin(), request.stop_ids.end(), id) != request.stop_ids.end();
+    if (!stop && sequence.drawn() < request.max_new_tokens) continue;
+    events.push_back({.kind = stop ? Kind::kStopped : Kind::kLength, .request = request.id});
+    end(drawing[i]);
+  }
+}
+
+void Engine::step(std::vector<EngineEvent>& events) {
+  NoGrad off;
+  const double begin = now();
+  admit();
+  plan();
+  require(!parts_.empty(), ErrorKind::kInternal, "a step of the engine with nothing to do: {} running, {} waiting",
+          running_.size(), waiting_.size());
+  for (const Part& part : parts_)
+    if (part.sequence->drawn() == 0) statistics_.prompt_tokens += part.rows;
+  const double before = now();
+  const Tensor hidden = run();
+  report_prompts(hidden);
+  statistics_.model_seconds += now() - before;
+  draw(hidden, events);
+  statistics_.steps++;
+  statistics_.step_seconds += now() - begin;
+}
+
+}  // namespace tenth

@@ -1,0 +1,144 @@
+// Continuous batching: requests come and go while others run. Each step feeds one token of every running sequence and,
+// beside them, the next part of the prompts that are not read yet (Orca, OSDI 2022; Sarathi, arXiv 2308.16369): a long
+// prompt delays nobody by more than its part. A prompt that begins as an earlier one did finds its keys and values in
+// the cache (prefix_cache.h). Where the cache is full, the youngest sequence gives its blocks back and is read again
+// later.
+//
+// What a request gets depends on it alone, to the bit: not on what runs beside it, nor on how its prompt was cut, nor
+// on what the cache held. All tokens, of prompts too, attend to the cache in one and the same way.
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/block_pool.h"
+#include "engine/logit_rules.h"
+#include "engine/prefix_cache.h"
+#include "engine/sampler.h"
+#include "nn/transformer.h"
+
+namespace tenth {
+
+struct EngineRequest {
+  uint64_t id = 0;              // the caller's, unique
+  std::vector<int32_t> prompt;  // at least one id
+  SamplingParams sampling;
+  LogitRules rules;
+  uint64_t sample = 0;  // of several draws from one prompt: names the random numbers, with the seed
+  int32_t max_new_tokens = 128;
+  std::vector<int32_t> stop_ids;  // generation ends with one of these
+  int32_t top_logprobs = -1;      // likeliest tokens to report beside each; -1: not even its own log-probability
+  bool prompt_logprobs = false;   // report those of the prompt too; it is read whole then, whatever the cache holds
+};
+
+struct TokenLogprob {
+  int32_t id = -1;
+  float logprob = 0;
+};
+struct TokenReport {
+  int32_t id = -1;
+  float logprob = 0;  // under the model itself, nothing filtered; of a prompt's first token: 0
+  std::vector<TokenLogprob> top;
+};
+
+struct EngineEvent {
+  enum class Kind {
+    kStarted,  // the prompt is read: cached_tokens, and with prompt_logprobs, prompt
+    kToken,    // token
+    kStopped,  // by a stop id, the last token
+    kLength,   // at max_new_tokens
+    kFailed,   // error
+  };
+  Kind kind;
+  uint64_t request;
+  TokenReport token = {};
+  int64_t cached_tokens = 0;
+  std::vector<TokenReport> prompt = {};
+  std::string error = {};
+};
+
+struct EngineOptions {
+  int64_t max_sequences = 8;  // that run together
+  int64_t cache_tokens = 0;   // that the cache holds; 0: max_sequences times the model's context, at most 65,536
+  int64_t step_tokens = 128;  // of prompts, in one step beside the running sequences
+};
+
+struct EngineStatistics {
+  int64_t running = 0, waiting = 0, steps = 0, prompt_tokens = 0, cached_tokens = 0, new_tokens = 0, preemptions = 0,
+          blocks = 0, blocks_in_use = 0, blocks_of_prefixes = 0, last_batch = 0;
+  double step_seconds = 0, model_seconds = 0;  // of all steps; of the model's part in them
+};
+
+class Engine {
+ public:
+  Engine(Transformer& model, const EngineOptions& options);
+
+  // Throws kInput for what can never run: ids out of range, more tokens than the model's context or the cache holds.
+  void check(const EngineRequest& request) const;
+  // A checked request.
+  void add(EngineRequest request);
+  // Forgets a request, running or not, without an event.
+  void cancel(uint64_t id);
+
+  bool idle() const { return running_.empty() && waiting_.empty(); }
+  // One pass of the model. Appends what happened. Must not be called when idle.
+  void step(std::vector<EngineEvent>& events);
+  // After step() threw: ends all requests with the error.
+  void fail_all(const std::string& error, std::vector<EngineEvent>& events);
+
+  const EngineStatistics& statistics() const { return statistics_; }
+  const ModelConfig& config() const { return model_.config(); }
+  int64_t cache_tokens() const { return pool_.blocks() * kCacheBlock; }
+  int64_t cache_bytes() const;
+
+ private:
+  struct Sequence {
+    EngineRequest request;
+    std::vector<int32_t> ids;  // prompt and what was drawn
+    int64_t read = 0;          // of them, those whose keys and values are in the cache
+    std::vector<int32_t> blocks;
+    PrefixCache::Node node = 0;  // of the full blocks that the prefix cache knows
+    int64_t known = 0;           // how many those are
+    int64_t cached = 0;          // tokens that were found in the cache
+    bool started = false;        // kStarted was sent
+    std::vector<TokenReport> prompt;
+    int64_t drawn() const { return int64_t(ids.size() - request.prompt.size()); }
+  };
+  using Place = std::list<Sequence>::iterator;
+  struct Part {  // of a batch: rows [first, first + rows) are tokens of this sequence
+    Place sequence;
+    int64_t first, rows;
+  };
+
+  void admit();
+  void begin(Sequence& sequence);  // finds its prefix
+  void plan();                     // fills parts_
+  // Blocks for so many positions; false: the sequence itself had to give way.
+  bool make_room(Place sequence, int64_t positions);
+  void give_way(Place sequence);  // back to the waiting ones
+  void end(Place sequence);
+  Tensor run();  // the model over parts_: its last hidden states (N, D)
+  void remember(Sequence& sequence);
+  void read_logits(const Tensor& logits);
+  void report_prompts(const Tensor& hidden);
+  void draw(const Tensor& hidden, std::vector<EngineEvent>& events);
+
+  Transformer& model_;
+  EngineOptions options_;
+  KvCache cache_;
+  BlockPool pool_;
+  PrefixCache prefixes_;
+  int64_t table_width_;
+  std::list<Sequence> running_;  // in the order in which they came
+  std::deque<Sequence> waiting_;
+  EngineStatistics statistics_;
+  // Scratch, kept from step to step.
+  std::vector<Part> parts_;
+  std::vector<int32_t> ids_, positions_, owners_, tables_, last_rows_;
+  std::vector<float> logits_;
+};
+
+}  // namespace tenth

@@ -1,0 +1,48 @@
+// Which blocks of the key-value cache hold which beginnings of texts: a tree whose edges are the 64 ids of a block. It
+// holds nothing itself: a block stays findable until the pool hands it out for other contents.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "backend/backend.h"
+#include "engine/block_pool.h"
+
+namespace tenth {
+
+class PrefixCache {
+ public:
+  // A place in the tree: what stands before a block. 0: nothing.
+  using Node = uint64_t;
+
+  explicit PrefixCache(int64_t blocks) : node_of_block_(size_t(blocks), 0) {}
+
+  // The blocks that hold the beginning of ids, as many as there are; node becomes the place behind them.
+  std::vector<int32_t> find(std::span<const int32_t> ids, Node& node) const;
+  // Block now holds these kCacheBlock ids behind node. Returns the place behind it. Where the tree has such a block
+  // already, that one stays.
+  Node put(Node node, std::span<const int32_t> ids, int32_t block);
+  // The block is about to get other contents.
+  void forget(int32_t block);
+
+  int64_t blocks() const { return int64_t(nodes_.size()); }
+
+ private:
+  struct Entry {
+    Node before;
+    int32_t block;
+    uint64_t key;
+    std::array<int32_t, kCacheBlock> ids;
+  };
+  uint64_t key_of(Node node, std::span<const int32_t> ids) const;
+  const Entry* entry(Node node, std::span<const int32_t> ids, Node* found) const;
+
+  std::unordered_map<Node, Entry> nodes_;
+  std::unordered_multimap<uint64_t, Node> by_key_;
+  std::vector<Node> node_of_block_;
+  Node next_ = 1;  // never used again, so that what hung on a forgotten block cannot be found
+};
+
+}  // namespace tenth
