@@ -48,6 +48,7 @@ int run(int argc, char** argv) {
   tenth::add_convert_commands(app);
   tenth::add_inspect_commands(app);
   tenth::add_pull_commands(app);
+  tenth::add_serve_commands(app);
   tenth::add_bench_commands(app);
   try {
     app.parse(argc, argv);

@@ -214,8 +214,8 @@ void chat_completions(const Call& call) {
   sampling.request.prompt = std::move(prompt.ids);
   std::vector<EngineRequest> requests(size_t(sampling.choices), sampling.request);
   for (size_t i = 0; i < requests.size(); i++) requests[i].sample = i;
-  start(call, std::make_unique<ChatWriter>(service, requests.size(), stream, with_usage, with_logprobs),
-        std::move(requests), prompt.reply, prompt_tokens);
+  auto writer = std::make_unique<ChatWriter>(service, requests.size(), stream, with_usage, with_logprobs);
+  start(call, std::move(writer), std::move(requests), prompt.reply, prompt_tokens);
 }
 
 }  // namespace tenth

@@ -233,8 +233,8 @@ void completions(const Call& call) {
   ReplyParser::Options reply;
   reply.split_reasoning = false;
   reply.stops = sampling.stops;
-  start(call, std::make_unique<CompletionWriter>(service, options, std::move(prompts), size_t(sampling.choices)),
-        std::move(requests), reply, prompt_tokens);
+  auto writer = std::make_unique<CompletionWriter>(service, options, std::move(prompts), size_t(sampling.choices));
+  start(call, std::move(writer), std::move(requests), reply, prompt_tokens);
 }
 
 }  // namespace tenth
