@@ -76,6 +76,9 @@ const std::vector<ApiServer::Route>& ApiServer::routes() {
   static const std::vector<Route> table = {
       {"POST", "/v1/chat/completions", chat_completions, false},
       {"POST", "/v1/completions", completions, false},
+      {"POST", "/v1/responses", responses, false},
+      {"POST", "/v1/messages", messages, false},
+      {"POST", "/v1/messages/count_tokens", count_tokens, false},
       {"GET", "/v1/models", list_models, false},
       {"GET", "/v1/models/*", show_model, false},
       {"POST", "/tokenize", tokenize, false},

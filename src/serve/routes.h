@@ -19,6 +19,9 @@ struct Call {
 
 void chat_completions(const Call& call);  // POST /v1/chat/completions
 void completions(const Call& call);       // POST /v1/completions
+void responses(const Call& call);         // POST /v1/responses
+void messages(const Call& call);          // POST /v1/messages
+void count_tokens(const Call& call);      // POST /v1/messages/count_tokens
 void list_models(const Call& call);       // GET /v1/models
 void show_model(const Call& call);        // GET /v1/models/{id}
 void tokenize(const Call& call);          // POST /tokenize
