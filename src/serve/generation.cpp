@@ -11,7 +11,8 @@ Generation::Generation(const Tokenizer& tokenizer, std::shared_ptr<HttpExchange>
       writer_(std::move(writer)),
       requests_(std::move(requests)),
       choices_(requests_.size(), Choice{StreamDecoder(tokenizer, false), ReplyParser(reply), {}}),
-      open_(requests_.size()) {
+      open_(requests_.size()),
+      vocabulary_(tokenizer.vocab_size()) {
   usage_.prompt_tokens = prompt_tokens;
 }
 
@@ -33,7 +34,8 @@ bool Generation::take(size_t number, const EngineEvent& event) {
       if (std::find(request.stop_ids.begin(), request.stop_ids.end(), id) != request.stop_ids.end()) return false;
       if (choice.parser.in_reasoning()) usage_.reasoning_tokens++;
       if (request.top_logprobs >= 0) choice.tokens.push_back(event.token);
-      put(number, choice.parser.push(choice.decoder.push(id)));
+      // A model's vocabulary may be padded with ids that are no tokens.
+      if (id < vocabulary_) put(number, choice.parser.push(choice.decoder.push(id)));
       if (!choice.parser.stopped()) return false;
       finish(number, Finish::kStop);
       return true;

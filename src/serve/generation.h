@@ -76,6 +76,7 @@ class Generation {
   std::vector<EngineRequest> requests_;
   std::vector<Choice> choices_;
   size_t open_;
+  const int32_t vocabulary_;
   Usage usage_;
 };
 

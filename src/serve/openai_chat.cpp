@@ -154,7 +154,7 @@ class ChatWriter : public ReplyWriter {
   }
 
   OrderedJson token_json(int32_t id, float logprob) const {
-    const std::string& bytes = service_.model().tokenizer.token_bytes(id);
+    const std::string& bytes = service_.model().bytes_of(id);
     std::string text;
     append_well_formed(bytes, true, text);
     OrderedJson list = OrderedJson::array();

@@ -102,7 +102,7 @@ class CompletionWriter : public ReplyWriter {
 
   std::string text_of_token(int32_t id) const {
     std::string text;
-    append_well_formed(service_.model().tokenizer.token_bytes(id), true, text);
+    append_well_formed(service_.model().bytes_of(id), true, text);
     return text;
   }
 

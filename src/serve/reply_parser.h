@@ -33,7 +33,7 @@ class ReplyParser {
     bool in_reasoning = false;    // the prompt ended within a thought
     bool split_reasoning = true;  // false: all is content
     ToolFormat tools = ToolFormat::kNone;
-    std::vector<std::string> stops;  // end the reply; are not part of it
+    std::vector<std::string> stops = {};  // end the reply; are not part of it
   };
   explicit ReplyParser(Options options);
 

@@ -6,6 +6,12 @@
 #include "base/error.h"
 
 namespace tenth {
+
+const std::string& ServedModel::bytes_of(int32_t id) const {
+  static const std::string nothing;
+  return id < tokenizer.vocab_size() ? tokenizer.token_bytes(id) : nothing;
+}
+
 namespace {
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -30,6 +36,7 @@ void Service::attach(HttpServer& server) {
     for (const auto& [id, running] : running_)
       if (running.choice == 0 && now() - running.generation->last_token > 10) running.generation->keep_alive();
   });
+  attached_ = true;
 }
 
 void Service::admit() const {
@@ -109,7 +116,11 @@ void Service::take(std::vector<EngineEvent> events) {
       }
       generation.last_token = time;
     }
-    if (!generation.take(running.choice, event)) continue;
+    try {
+      if (!generation.take(running.choice, event)) continue;
+    } catch (const std::exception& error) {
+      generation.fail(ApiError(500, "server_error", error.what()));
+    }
     running_.erase(event.request);
     if (event.kind == EngineEvent::Kind::kToken) engine_->cancel(event.request);  // by a stop string
     if (!generation.done()) continue;

@@ -23,6 +23,9 @@ struct ServedModel {
   std::shared_ptr<const ChatRenderer> chat;  // null: the model has no chat format
   ToolFormat tools = ToolFormat::kNone;
   std::vector<int32_t> stop_ids;
+
+  // What a token adds to a text; nothing for the ids with which a vocabulary is padded.
+  const std::string& bytes_of(int32_t id) const;
 };
 
 struct ServiceLimits {
@@ -51,6 +54,7 @@ class Service {
 
   // To be called once, before requests come.
   void attach(HttpServer& server);
+  bool attached() const { return attached_; }
   // Throws ApiError 503 where no further request is taken: to be asked before any work on one.
   void admit() const;
   // Runs it to its end. From any thread. Throws ApiError 400 for what the engine refuses.
@@ -77,7 +81,7 @@ class Service {
   HttpServer* server_ = nullptr;
   std::atomic<uint64_t> next_id_{1};
   std::atomic<int64_t> open_{0};
-  std::atomic<bool> draining_{false};
+  std::atomic<bool> draining_{false}, attached_{false};
   std::unordered_map<uint64_t, Running> running_;  // by the engine's id; of the network's thread
   int64_t max_sequences_;
   std::unique_ptr<EngineThread> engine_;  // last: its thread calls take()
