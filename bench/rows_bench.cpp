@@ -205,18 +205,24 @@ struct CacheShape {
   int64_t sequences, position, heads, key_heads, d, dv;
 };
 
-// MLA (key_heads 1, values within the keys) or separate keys and values.
+// Latent rows where there is one key head, else keys and values; each sequence in blocks of its own.
 void cached_benches(benchmark::State& state, DType t, const CacheShape& s) {
-  const int64_t capacity = s.position + 1;
+  const int64_t width = s.position / kCacheBlock + 1, blocks = s.sequences * width;
   const Tensor q = random_tensor(t, {s.sequences, s.heads, s.d}), out = random_tensor(t, {s.sequences, s.heads, s.dv});
-  const Tensor k = random_tensor(t, {s.sequences, capacity, s.key_heads, s.d});
-  const Tensor v =
-      s.key_heads == 1 ? k.slice(3, 0, s.dv) : random_tensor(t, {s.sequences, capacity, s.key_heads, s.dv});
-  const CachePlaces places = {.slots = ints(s.sequences, [](int64_t i) { return i; }),
-                              .positions = ints(s.sequences, [&](int64_t) { return s.position; })};
-  const int64_t bytes = int64_t(k.bytes() + (s.key_heads == 1 ? 0 : v.bytes()));
-  arithmetic(state, double(s.sequences * s.heads * capacity) * double(s.d + s.dv),
-             [&] { host().cached_attention(out, q, k, v, places, 0.2); });
+  LayerCache cache;
+  if (s.key_heads == 1) {
+    cache.latent = random_tensor(t, {blocks, kCacheBlock, s.d});
+  } else {
+    cache.keys = random_tensor(t, {blocks, s.key_heads, s.d, kCacheBlock});
+    cache.values = random_tensor(t, {blocks, s.key_heads, kCacheBlock, s.dv});
+  }
+  const CachePlaces places = {.sequences = ints(s.sequences, [](int64_t i) { return i; }),
+                              .positions = ints(s.sequences, [&](int64_t) { return s.position; }),
+                              .tables = ints(blocks, [](int64_t i) { return i; }, {s.sequences, width})};
+  const int64_t wide = s.key_heads == 1 ? s.d : s.key_heads * (s.d + s.dv);
+  const int64_t bytes = s.sequences * (s.position + 1) * wide * int64_t(size_of(t));
+  arithmetic(state, double(s.sequences * s.heads * (s.position + 1)) * double(s.d + s.dv),
+             [&] { host().cached_attention(out, q, cache, places, 0.2); });
   state.counters["GB/s"] = benchmark::Counter(double(bytes) * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
 }
 
@@ -251,7 +257,8 @@ void register_attention(DType t) {
   };
   static const CacheShape kCaches[] = {
       {"demo_256x40", 256, 39, 4, 1, 80, 64},    {"demo_256x100", 256, 99, 8, 1, 80, 64},
-      {"gqa_64x512", 64, 511, 8, 2, 64, 64},     {"mla_8x2048", 8, 2047, 16, 1, 576, 512},
+      {"gqa_64x512", 64, 511, 8, 2, 64, 64},     {"gqa_1x2048", 1, 2047, 9, 3, 64, 64},
+      {"mla_8x2048", 8, 2047, 16, 1, 576, 512},  {"mla_1x2048", 1, 2047, 16, 1, 576, 512},
       {"one_1x4096", 1, 4095, 128, 1, 576, 512},
   };
   for (const AttentionShape& s : kShapes)

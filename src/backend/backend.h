@@ -37,11 +37,23 @@ struct AttentionArgs {
   double scale = 1;
 };
 
-// Where the new tokens of a decode step stand: token n belongs to cache slot slots[n] at position positions[n] and sees
-// the rows 0 … positions[n] of that slot (its own row must be stored already).
+// A paged cache of keys and values. Its unit of memory is a block, which holds this many neighbouring positions of a
+// sequence in every layer: as many as attention takes at a time. A sequence's table lists its blocks in order;
+// sequences that begin alike may list the same ones.
+constexpr int64_t kCacheBlock = 64;
+
+// One layer of P blocks, in one of two forms. What no token has stored may be anything, NaN too.
+struct LayerCache {
+  Tensor keys;    // (P, Hkv, dk + dr, 64) T: transposed, so that scores read 64 keys side by side as they lie
+  Tensor values;  // (P, Hkv, 64, dv) T
+  Tensor latent;  // (P, 64, W) T: instead of both, MLA's rows, one for all heads: key whole, value in the first columns
+};
+
+// Where tokens stand: token n at position positions[n] of the sequence whose blocks are tables[sequences[n]].
 struct CachePlaces {
-  Tensor slots;      // (N) i32
+  Tensor sequences;  // (N) i32
   Tensor positions;  // (N) i32
+  Tensor tables;     // (S, most blocks) i32; entries past those that positions need are not read
 };
 
 struct GateArgs {
@@ -165,13 +177,15 @@ class Backend : public Device {
   virtual void attention_backward(const Tensor& dq, const Tensor& dk, const Tensor& dk_rope, const Tensor& dv,
                                   const Tensor& dout, const Tensor& out, const Tensor& lse,
                                   const AttentionArgs& args) = 0;
-  // rows (N, w) T of new tokens go to cache (slots, capacity, W) at their places, columns [column, column + w).
-  virtual void cache_store(const Tensor& cache, const Tensor& rows, int64_t column, const CachePlaces& places) = 0;
-  // Attention of new tokens over the cache. out (N, H, dv) T; q (N, H, d) T, rows; k (slots, capacity, Hkv, d) and
-  // v (slots, capacity, Hkv, dv) T may be views of one cache: MLA's keys are whole latent rows, its values their first
-  // part.
-  virtual void cached_attention(const Tensor& out, const Tensor& q, const Tensor& k, const Tensor& v,
-                                const CachePlaces& places, double scale) = 0;
+  // Stores the keys [k ; k_rope] and values of new tokens.  k (N, Hkv, dk) T, k_rope (N, dr) T or not defined, v (N,
+  // Hkv, dv) T: rows and heads may be apart. A latent cache: k (N, 1, rk), v not defined.
+  virtual void cache_store(const LayerCache& cache, const Tensor& k, const Tensor& k_rope, const Tensor& v,
+                           const CachePlaces& places) = 0;
+  // Attention of new tokens over the cache, their own keys and values stored already: a token at position p sees the
+  // positions 0 … p of its sequence.  out (N, H, dv) T; q (N, H, d) T, rows. Where the cache holds keys and values, the
+  // bits are those of attention_forward.
+  virtual void cached_attention(const Tensor& out, const Tensor& q, const LayerCache& cache, const CachePlaces& places,
+                                double scale) = 0;
   // MLA's absorption (decode). w (H, dn + dv, rk) T is kv_b_proj by heads: first the dn rows of keys, then dv of
   // values. q_latent[:, h, :rk] = q_nope[:, h] w[h, :dn];  q_nope (N, H, dn) T; q_latent (N, H, >= rk) T: both rows and
   // heads apart.

@@ -36,8 +36,8 @@ class IdleBackend : public HostBackend {
   void swiglu_backward(T, T, T) override {}
   void attention_forward(T, T, const AttentionArgs&) override {}
   void attention_backward(T, T, T, T, T, T, T, const AttentionArgs&) override {}
-  void cache_store(T, T, int64_t, const CachePlaces&) override {}
-  void cached_attention(T, T, T, T, const CachePlaces&, double) override {}
+  void cache_store(const LayerCache&, T, T, T, const CachePlaces&) override {}
+  void cached_attention(T, T, const LayerCache&, const CachePlaces&, double) override {}
   void mla_absorb_query(T, T, T) override {}
   void mla_absorb_output(T, T, T) override {}
   void gate_forward(T, T, T, T, T, bool, const GateArgs&) override {}

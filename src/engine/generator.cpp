@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <numeric>
 
 #include "base/threads.h"
 
@@ -31,20 +33,23 @@ void Generator::check(std::span<const GenerationRequest> requests) const {
   }
 }
 
+// As many blocks as the sequences that may run together can need, so that none waits for another's.
 void Generator::reserve_cache(std::span<const GenerationRequest> requests) {
-  int64_t capacity = 1, sequences = 0;
+  std::vector<int64_t> needs;
   for (const GenerationRequest& request : requests) {
-    // One row more than the last position: a draft that is fed and refused.
-    capacity = std::max<int64_t>(capacity, int64_t(request.prompt.size()) + request.max_new_tokens + 1);
-    sequences += request.samples;
+    // One position more than the last: a draft that is fed and refused.
+    const int64_t need = blocks_for(int64_t(request.prompt.size()) + request.max_new_tokens + 1);
+    needs.insert(needs.end(), size_t(request.samples), need);
   }
-  const int64_t slots = std::min(options_.slots, sequences);
-  if (cache_.capacity < capacity || cache_.slots < slots) {
+  const size_t together = std::min(needs.size(), size_t(options_.slots));
+  std::partial_sort(needs.begin(), needs.begin() + long(together), needs.end(), std::greater<>());
+  const int64_t blocks = std::accumulate(needs.begin(), needs.begin() + long(together), int64_t(0));
+  table_width_ = needs.empty() ? 0 : needs.front();
+  if (cache_.blocks < blocks) {
     cache_ = KvCache();
-    cache_ = model_.make_cache(slots, (capacity + 31) / 32 * 32, options_.cache);
+    cache_ = model_.make_cache(blocks, options_.cache);
   }
-  free_slots_.clear();
-  for (int64_t slot = cache_.slots - 1; slot >= 0; slot--) free_slots_.push_back(int32_t(slot));
+  pool_ = BlockPool(cache_.blocks);
 }
 
 std::vector<Completion> Generator::generate(std::span<const GenerationRequest> requests, const OnToken& on_token) {
@@ -64,6 +69,7 @@ std::vector<Completion> Generator::generate(std::span<const GenerationRequest> r
     }
   }
   sequences_.clear();
+  copies_.clear();
   next_request_ = 0;
   next_sample_ = 0;
   for (;;) {
@@ -75,12 +81,13 @@ std::vector<Completion> Generator::generate(std::span<const GenerationRequest> r
   return std::move(completions_);
 }
 
-// Gives free slots to waiting samples and runs their prompts.
+// Starts waiting samples where there is room, and runs their prompts.
 void Generator::admit() {
   constexpr size_t kPrefillTokens = 8192;  // at a time
-  std::vector<size_t> leaders;             // the first sequence of each request that is admitted
+  const size_t slots = size_t(options_.slots);
+  std::vector<size_t> leaders;  // the first sequence of each request that is admitted
   size_t tokens = 0;
-  while (next_request_ < requests_.size() && !free_slots_.empty() && tokens < kPrefillTokens) {
+  while (next_request_ < requests_.size() && sequences_.size() < slots && tokens < kPrefillTokens) {
     const GenerationRequest& request = requests_[next_request_];
     if (request.max_new_tokens == 0) {
       next_request_++;
@@ -88,16 +95,7 @@ void Generator::admit() {
     }
     leaders.push_back(sequences_.size());
     tokens += request.prompt.size();
-    while (next_sample_ < request.samples && !free_slots_.empty()) {
-      Sequence sequence;
-      sequence.request = next_request_;
-      sequence.sample = next_sample_++;
-      sequence.slot = free_slots_.back();
-      sequence.out = &completions_[first_completion_[next_request_] + size_t(sequence.sample)];
-      sequence.position = int32_t(request.prompt.size());
-      free_slots_.pop_back();
-      sequences_.push_back(sequence);
-    }
+    while (next_sample_ < request.samples && sequences_.size() < slots) add_sequence(leaders.back());
     if (next_sample_ == request.samples) {
       next_request_++;
       next_sample_ = 0;
@@ -109,18 +107,38 @@ void Generator::admit() {
   if (sequences_.empty()) admit();
 }
 
-void Generator::share_prompt(const Sequence& from, const Sequence& to, int64_t rows) {
-  Backend& backend = model_.backend();
-  for (const LayerCache& layer : cache_.layers) {
-    for (const Tensor& cache : {layer.latent, layer.keys, layer.values}) {
-      if (cache) backend.copy(cache[to.slot].slice(0, 0, rows), cache[from.slot].slice(0, 0, rows));
-    }
+void Generator::add_sequence(size_t leader) {
+  const int64_t length = int64_t(requests_[next_request_].prompt.size());
+  Sequence& sequence = sequences_.emplace_back();
+  sequence.request = next_request_;
+  sequence.sample = next_sample_++;
+  sequence.out = &completions_[first_completion_[next_request_] + size_t(sequence.sample)];
+  sequence.position = int32_t(length);
+  sequence.blocks.reserve(size_t(table_width_));
+  if (leader + 1 == sequences_.size())
+    pool_.extend(sequence.blocks, length);
+  else  // what the prediction module stores at a prompt's last position depends on the token drawn after it
+    pool_.fork(sequences_[leader].blocks, options_.speculate ? length - 1 : length, sequence.blocks, copies_);
+}
+
+BlockTables Generator::tables(std::span<const size_t> sequences) {
+  tables_.assign(sequences.size() * size_t(table_width_), 0);
+  for (size_t i = 0; i < sequences.size(); i++) {
+    const std::vector<int32_t>& blocks = sequences_[sequences[i]].blocks;
+    std::copy(blocks.begin(), blocks.end(), tables_.begin() + int64_t(i) * table_width_);
   }
+  return {tables_, table_width_};
+}
+
+BlockTables Generator::all_tables() {
+  all_.resize(sequences_.size());
+  std::iota(all_.begin(), all_.end(), size_t(0));
+  return tables(all_);
 }
 
 void Generator::prefill(std::span<const size_t> leaders) {
   Backend& backend = model_.backend();
-  std::vector<int32_t> ids, lengths, slots, last_rows, next, kept_rows;
+  std::vector<int32_t> ids, lengths, last_rows, next, kept_rows;
   std::vector<Row> positions;
   for (size_t leader : leaders) {
     const std::vector<int32_t>& prompt = requests_[sequences_[leader].request].prompt;
@@ -133,12 +151,11 @@ void Generator::prefill(std::span<const size_t> leaders) {
     }
     ids.insert(ids.end(), prompt.begin(), prompt.end());
     lengths.push_back(int32_t(prompt.size()));
-    slots.push_back(sequences_[leader].slot);
     last_rows.push_back(int32_t(ids.size()) - 1);
   }
   statistics_.prompt_tokens += int64_t(ids.size());
   Pass pass;
-  pass.batch = make_batch(backend, ids, lengths, slots);
+  pass.batch = make_batch(backend, ids, lengths, tables(leaders));
   pass.cache = &cache_;
   pass.record_routing = options_.record_routing;
   const Tensor hidden = model_.hidden(pass).value();
@@ -152,25 +169,24 @@ void Generator::prefill(std::span<const size_t> leaders) {
     // All positions whose next token the prompt knows; the last one follows when it is drawn.
     Pass ahead;
     std::vector<int32_t> shorter;
-    std::vector<int32_t> shorter_slots;
+    std::vector<size_t> theirs;
     for (size_t i = 0; i < lengths.size(); i++) {
       if (lengths[i] == 1) continue;
       shorter.push_back(lengths[i] - 1);
-      shorter_slots.push_back(slots[i]);
+      theirs.push_back(leaders[i]);
     }
-    ahead.batch = make_batch(backend, next, shorter, shorter_slots);
+    ahead.batch = make_batch(backend, next, shorter, tables(theirs));
     ahead.cache = &cache_;
     model_.mtp_hidden(gather(kept_rows), ahead.batch.ids, ahead);
   }
+  for (const BlockPool::Copy& copy : copies_) copy_block(cache_, copy.to, copy.from);
+  copies_.clear();
   rows_.clear();
   row_index_.clear();
   for (size_t i = 0; i < leaders.size(); i++) {
     const size_t leader = leaders[i], end = i + 1 < leaders.size() ? leaders[i + 1] : sequences_.size();
     for (size_t s = leader; s < end; s++) {
-      if (s > leader) {
-        share_prompt(sequences_[leader], sequences_[s], lengths[i]);
-        sequences_[s].out->experts = sequences_[leader].out->experts;
-      }
+      if (s > leader) sequences_[s].out->experts = sequences_[leader].out->experts;
       rows_.push_back({s, lengths[i] - 1});
       row_index_.push_back(last_rows[i]);
     }
@@ -185,21 +201,22 @@ void Generator::step() {
   rows_.clear();
   ids_.clear();
   positions_.clear();
-  slots_.clear();
+  owners_.clear();
   for (size_t s = 0; s < sequences_.size(); s++) {
-    const Sequence& sequence = sequences_[s];
+    Sequence& sequence = sequences_[s];
     const auto feed = [&](int32_t id, int32_t position) {
       rows_.push_back({s, position});
       ids_.push_back(id);
       positions_.push_back(position);
-      slots_.push_back(sequence.slot);
+      owners_.push_back(int32_t(s));
     };
+    pool_.extend(sequence.blocks, sequence.position + (sequence.draft >= 0 ? 2 : 1));
     feed(sequence.out->ids.back(), sequence.position);
     if (sequence.draft >= 0) feed(sequence.draft, sequence.position + 1);
   }
   statistics_.steps++;
   Pass pass;
-  pass.batch = make_step(backend, ids_, positions_, slots_);
+  pass.batch = make_step(backend, ids_, positions_, owners_, all_tables());
   pass.cache = &cache_;
   pass.decode = true;
   pass.record_routing = options_.record_routing;
@@ -319,16 +336,16 @@ void Generator::make_drafts(const Tensor& hidden) {
   Backend& backend = model_.backend();
   ids_.clear();
   positions_.clear();
-  slots_.clear();
+  owners_.clear();
   next_.clear();
   for (size_t i = 0; i < kept_.size(); i++) {
     ids_.push_back(int32_t(kept_row_[i]));
     next_.push_back(chosen_[kept_row_[i]]);
     positions_.push_back(kept_[i].position);
-    slots_.push_back(sequences_[kept_[i].sequence].slot);
+    owners_.push_back(int32_t(kept_[i].sequence));
   }
   Pass pass;
-  pass.batch = make_step(backend, next_, positions_, slots_);
+  pass.batch = make_step(backend, next_, positions_, owners_, all_tables());
   pass.cache = &cache_;
   pass.decode = true;
   Tensor states = Tensor::make(backend, hidden.dtype(), {int64_t(kept_.size()), hidden.dim(1)});
@@ -346,8 +363,8 @@ void Generator::make_drafts(const Tensor& hidden) {
 }
 
 void Generator::retire() {
-  for (const Sequence& sequence : sequences_) {
-    if (!sequence.running) free_slots_.push_back(sequence.slot);
+  for (Sequence& sequence : sequences_) {
+    if (!sequence.running) pool_.clear(sequence.blocks);
   }
   std::erase_if(sequences_, [](const Sequence& sequence) { return !sequence.running; });
 }

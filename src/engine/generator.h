@@ -1,5 +1,6 @@
 // Generation for a batch of many sequences: prompts are prefilled once and shared by their samples, then all running
-// sequences advance together, one token a step (two with an accepted draft); a finished one's slot goes to the next.
+// sequences advance together, one token a step (two with an accepted draft); a finished one's place goes to the next.
+// Keys and values lie in blocks, which a sequence takes as it grows; samples of one prompt share its full ones.
 // What a sequence gets depends on its prompt, parameters and seed only, never on what runs beside it.
 #pragma once
 #include <cstdint>
@@ -7,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/block_pool.h"
 #include "engine/sampler.h"
 #include "nn/transformer.h"
 
@@ -57,10 +59,11 @@ class Generator {
  private:
   struct Sequence {
     size_t request = 0;
-    int32_t sample = 0, slot = 0;
+    int32_t sample = 0;
     Completion* out = nullptr;
-    int32_t position = 0;  // of the token to feed next: out->ids.back()
-    int32_t draft = -1;    // a guess for the token after it
+    std::vector<int32_t> blocks;  // of the cache
+    int32_t position = 0;         // of the token to feed next: out->ids.back()
+    int32_t draft = -1;           // a guess for the token after it
     bool running = true;
   };
   struct Row {  // of a batch: whose it is and where it stands
@@ -71,8 +74,10 @@ class Generator {
   void check(std::span<const GenerationRequest> requests) const;
   void reserve_cache(std::span<const GenerationRequest> requests);
   void admit();
+  void add_sequence(size_t leader);  // a sample of the next request; leader: its first that is running, maybe this one
   void prefill(std::span<const size_t> leaders);
-  void share_prompt(const Sequence& from, const Sequence& to, int64_t rows);
+  BlockTables tables(std::span<const size_t> sequences);  // valid until the next call
+  BlockTables all_tables();
   void step();
   // Draws the next token of each row's sequence from logits (M, V). Where a sequence has two rows, the second stands
   // for the draft and counts only if the first drew just that. kept_: the rows that counted.
@@ -86,6 +91,9 @@ class Generator {
   GenerationOptions options_;
   GenerationStatistics statistics_;
   KvCache cache_;
+  BlockPool pool_{0};
+  int64_t table_width_ = 0;              // blocks of the longest sequence
+  std::vector<BlockPool::Copy> copies_;  // of prompts' last blocks, for the other samples
   std::span<const GenerationRequest> requests_;
   const OnToken* on_token_ = nullptr;
   std::vector<Completion> completions_;
@@ -93,9 +101,9 @@ class Generator {
   size_t next_request_ = 0;
   int32_t next_sample_ = 0;
   std::vector<Sequence> sequences_;
-  std::vector<int32_t> free_slots_;
   // Scratch that is kept from step to step, so that decoding asks for no memory.
-  std::vector<int32_t> ids_, positions_, slots_, chosen_, row_index_, next_;
+  std::vector<int32_t> ids_, positions_, owners_, chosen_, row_index_, next_, tables_;
+  std::vector<size_t> all_;
   std::vector<int32_t> experts_;
   std::vector<float> host_logits_, host_logprobs_;
   std::vector<Row> rows_, kept_;

@@ -14,10 +14,6 @@ constexpr double kLatentNormEps = 1e-6;
 constexpr auto kMatrix = Parameter::Role::kMatrix;
 constexpr auto kVector = Parameter::Role::kVector;
 
-CachePlaces places_of(const Pass& pass) { return {pass.batch.slots, pass.batch.positions}; }
-
-Tensor rows_of(const Tensor& cache) { return cache.rank() == 3 ? cache : cache.view({cache.dim(0), cache.dim(1), -1}); }
-
 }  // namespace
 
 MLA::MLA(const ModelConfig& c, ParameterList& parameters, const std::string& prefix)
@@ -58,14 +54,15 @@ Var MLA::forward(const Var& x, const Pass& pass, LayerCache* cache) {
   Var k_rope =
       ops::rope(parts[1], pass.batch.positions, pass.rope_table, 0, rope_style_);  // (N, dr), one for all heads
   if (cache && cache->latent) {
-    Backend& backend = backend_of(latent.value());
-    backend.cache_store(cache->latent, latent.value(), 0, places_of(pass));
-    backend.cache_store(cache->latent, k_rope.value(), latent_dim_, places_of(pass));
+    backend_of(latent.value())
+        .cache_store(*cache, latent.value().insert_dim(1), k_rope.value(), Tensor(), pass.batch.places);
     if (pass.decode) return ops::linear(decode_absorbed(q.value(), pass, *cache), *o_);
   }
   Var kv = ops::expand(latent, *kv_b_);  // (N, H (dn + dv))
   if (cache && cache->keys) {
-    store(kv.value(), k_rope.value(), pass, *cache);
+    const Tensor heads = kv.value().view({tokens, heads_, nope_dim_ + value_dim_});
+    backend_of(heads).cache_store(*cache, heads.slice(2, 0, nope_dim_), k_rope.value(),
+                                  heads.slice(2, nope_dim_, nope_dim_ + value_dim_), pass.batch.places);
     if (pass.decode) return ops::linear(decode_expanded(q.value(), pass, *cache), *o_);
   }
   q = ops::view(q, {tokens, heads_ * (nope_dim_ + rope_dim_)});
@@ -73,21 +70,10 @@ Var MLA::forward(const Var& x, const Pass& pass, LayerCache* cache) {
   return ops::linear(ops::mla_attention(q, kv, k_rope, pass.batch.segments, shape, scale_), *o_);
 }
 
-void MLA::store(const Tensor& kv, const Tensor& k_rope, const Pass& pass, const LayerCache& cache) const {
-  Backend& backend = backend_of(kv);
-  const Tensor keys = rows_of(cache.keys), values = rows_of(cache.values);
-  const int64_t key_dim = nope_dim_ + rope_dim_, pair = nope_dim_ + value_dim_;
-  for (int64_t h = 0; h < heads_; h++) {
-    backend.cache_store(keys, kv.slice(1, h * pair, h * pair + nope_dim_), h * key_dim, places_of(pass));
-    backend.cache_store(keys, k_rope, h * key_dim + nope_dim_, places_of(pass));
-    backend.cache_store(values, kv.slice(1, h * pair + nope_dim_, (h + 1) * pair), h * value_dim_, places_of(pass));
-  }
-}
-
 Tensor MLA::decode_expanded(const Tensor& q, const Pass& pass, const LayerCache& cache) const {
   Backend& backend = backend_of(q);
   Tensor out = Tensor::make(backend, q.dtype(), {q.dim(0), heads_, value_dim_});
-  backend.cached_attention(out, q, cache.keys, cache.values, places_of(pass), scale_);
+  backend.cached_attention(out, q, cache, pass.batch.places, scale_);
   return out.view({q.dim(0), heads_ * value_dim_});
 }
 
@@ -105,9 +91,8 @@ Tensor MLA::decode_absorbed(const Tensor& q, const Pass& pass, const LayerCache&
   Tensor q_latent = Tensor::make(backend, q.dtype(), {tokens, heads_, row});
   backend.mla_absorb_query(q_latent, q.slice(2, 0, nope_dim_), kv_b);
   backend.copy(q_latent.slice(2, latent_dim_, row), q.slice(2, nope_dim_, nope_dim_ + rope_dim_));
-  const Tensor keys = cache.latent.insert_dim(2);  // (slots, capacity, 1, rk + dr)
   Tensor mixed = Tensor::make(backend, q.dtype(), {tokens, heads_, latent_dim_});
-  backend.cached_attention(mixed, q_latent, keys, keys.slice(3, 0, latent_dim_), places_of(pass), scale_);
+  backend.cached_attention(mixed, q_latent, cache, pass.batch.places, scale_);
   Tensor out = Tensor::make(backend, q.dtype(), {tokens, heads_, value_dim_});
   backend.mla_absorb_output(out, mixed, kv_b);
   return out.view({tokens, heads_ * value_dim_});
@@ -152,13 +137,12 @@ Var GroupedQueryAttention::forward(const Var& x, const Pass& pass, LayerCache* c
   Var v = ops::linear(x, *v_, v_bias_.get());
   Backend& backend = backend_of(q.value());
   if (cache) {
-    backend.cache_store(rows_of(cache->keys), k.value(), 0, places_of(pass));
-    backend.cache_store(rows_of(cache->values), v.value(), 0, places_of(pass));
+    const auto by_head = [&](const Var& x) { return x.value().view({tokens, kv_heads_, head_dim_}); };
+    backend.cache_store(*cache, by_head(k), Tensor(), by_head(v), pass.batch.places);
   }
   if (cache && pass.decode) {
     Tensor out = Tensor::make(backend, q.value().dtype(), {tokens, heads_, head_dim_});
-    backend.cached_attention(out, q.value().view({tokens, heads_, head_dim_}), cache->keys, cache->values,
-                             places_of(pass), scale_);
+    backend.cached_attention(out, q.value().view({tokens, heads_, head_dim_}), *cache, pass.batch.places, scale_);
     return ops::linear(out.view({tokens, heads_ * head_dim_}), *o_);
   }
   return ops::linear(ops::gqa_attention(q, k, v, pass.batch.segments, {heads_, kv_heads_, head_dim_}, scale_), *o_);

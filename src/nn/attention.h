@@ -23,7 +23,6 @@ class MLA : public Attention {
 
  private:
   Var query(const Var& x, const Pass& pass);
-  void store(const Tensor& kv, const Tensor& k_rope, const Pass& pass, const LayerCache& cache) const;  // expanded
   Tensor decode_absorbed(const Tensor& q, const Pass& pass, const LayerCache& cache) const;
   Tensor decode_expanded(const Tensor& q, const Pass& pass, const LayerCache& cache) const;
 

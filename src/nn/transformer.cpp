@@ -91,22 +91,26 @@ Var Transformer::mtp_hidden(const Var& hidden, const Tensor& next_ids, Pass& pas
 
 Var Transformer::logits(const Var& hidden) { return ops::linear_to(gradient_type(compute_type()), hidden, *head_); }
 
-KvCache Transformer::make_cache(int64_t slots, int64_t capacity, CacheForm form) const {
+KvCache Transformer::make_cache(int64_t blocks, CacheForm form) const {
+  const bool latent = config_.mla() && form == CacheForm::kLatent;
+  const int64_t heads = config_.mla() ? config_.num_attention_heads : config_.num_key_value_heads;
+  const Shape keys = {blocks, heads, config_.query_dim(), kCacheBlock},
+              values = {blocks, heads, kCacheBlock, config_.value_dim()},
+              rows = {blocks, kCacheBlock, config_.kv_lora_rank + config_.qk_rope_head_dim};
+  const int64_t layers = config_.num_hidden_layers + config_.num_nextn_predict_layers;
+  // One piece of memory for all layers, which the system may map by large pages.
+  Tensor memory =
+      Tensor::make(backend(), compute_type(), {layers * (latent ? rows.count() : keys.count() + values.count())});
+  const auto take = [&memory](Shape shape) {
+    const int64_t count = shape.count();
+    Tensor part = memory.slice(0, 0, count).view(shape);
+    memory = memory.slice(0, count, memory.dim(0));
+    return part;
+  };
   KvCache cache;
-  cache.slots = slots;
-  cache.capacity = capacity;
-  const auto make = [&](Shape shape) { return Tensor::make(backend(), compute_type(), shape); };
-  for (int64_t layer = 0; layer < config_.num_hidden_layers + config_.num_nextn_predict_layers; layer++) {
-    LayerCache one;
-    if (config_.mla() && form == CacheForm::kLatent) {
-      one.latent = make({slots, capacity, config_.kv_lora_rank + config_.qk_rope_head_dim});
-    } else {
-      const int64_t heads = config_.mla() ? config_.num_attention_heads : config_.num_key_value_heads;
-      one.keys = make({slots, capacity, heads, config_.query_dim()});
-      one.values = make({slots, capacity, heads, config_.value_dim()});
-    }
-    cache.layers.push_back(one);
-  }
+  cache.blocks = blocks;
+  for (int64_t layer = 0; layer < layers; layer++)
+    cache.layers.push_back(latent ? LayerCache{{}, {}, take(rows)} : LayerCache{take(keys), take(values), {}});
   return cache;
 }
 

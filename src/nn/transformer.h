@@ -67,7 +67,7 @@ class Transformer {
   Weight& head() { return *head_; }
 
   // form: of MLA; grouped-query attention knows one only.
-  KvCache make_cache(int64_t slots, int64_t capacity, CacheForm form = CacheForm::kLatent) const;
+  KvCache make_cache(int64_t blocks, CacheForm form = CacheForm::kLatent) const;
 
   const ModelConfig& config() const { return config_; }
   Backend& backend() const { return parameters_.backend(); }

@@ -1,5 +1,7 @@
 #include "tensor/storage.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
@@ -109,9 +111,14 @@ void HostDevice::copy_to_host(void* host_data, const void* device_data, size_t b
   if (bytes) std::memcpy(host_data, device_data, bytes);
 }
 
+// Large blocks in pages of 2 MiB where the system has them: a key-value cache or a batch of activations is walked from
+// end to end, and translating addresses by 4 KiB took a third of that time.
 void* HostDevice::allocate_raw(size_t bytes) {
-  void* data = std::aligned_alloc(64, bytes);
+  constexpr size_t kPage = size_t(2) << 20;
+  const bool large = bytes >= 2 * kPage;
+  void* data = std::aligned_alloc(large ? kPage : 64, large ? (bytes + kPage - 1) / kPage * kPage : bytes);
   require(data != nullptr, ErrorKind::kIo, "out of memory: the system refused {} bytes", bytes);
+  if (large) madvise(data, bytes, MADV_HUGEPAGE);
   return data;
 }
 

@@ -199,16 +199,15 @@ TEST(AttentionFacts, AbsorbedIsExpanded) {
   backend().attention_forward(
       expanded, lse, {q, kv.slice(2, 0, nope), k_rope, kv.slice(2, nope, nope + value), int_tensor({0, n}), 0.4});
 
-  Tensor cache = unset({2, 8, latent + rope});
-  CachePlaces places{int_tensor(std::vector<int32_t>(size_t(n), 1)), int_tensor({0, 1, 2, 3, 4, 5})};
-  backend().cache_store(cache, c, 0, places);
-  backend().cache_store(cache, k_rope, latent, places);
+  const LayerCache cache{{}, {}, unset({2, kCacheBlock, latent + rope})};
+  CachePlaces places{int_tensor(std::vector<int32_t>(size_t(n), 0)), int_tensor({0, 1, 2, 3, 4, 5}),
+                     int_tensor({1}).view({1, 1})};
+  backend().cache_store(cache, c.insert_dim(1), k_rope, Tensor(), places);
   Tensor q_latent = unset({n, heads, latent + rope}), mixed = unset({n, heads, latent}),
          absorbed = unset({n, heads, value});
   backend().mla_absorb_query(q_latent, q.slice(2, 0, nope), w);
   backend().copy(q_latent.slice(2, latent, latent + rope), q.slice(2, nope, nope + rope));
-  Tensor rows = cache.view({2, 8, 1, latent + rope});
-  backend().cached_attention(mixed, q_latent, rows, rows.slice(3, 0, latent), places, 0.4);
+  backend().cached_attention(mixed, q_latent, cache, places, 0.4);
   backend().mla_absorb_output(absorbed, mixed, w);
   expect_close(values_of(absorbed), values_of(expanded), 0, 1e-12, "out");
 }

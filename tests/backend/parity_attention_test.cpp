@@ -170,26 +170,64 @@ TEST(ParityAttention, NaNStaysInItsSequence) {
   }
 }
 
-TEST(ParityCache, Store) {
-  for (DType dtype : kTypes)
-    for (Layout layout : kLayouts)
-      check_parity(
-          [&](Trial& t) {
-            Tensor cache = t.dense(dtype, {3, 6, 40}), rows = t.in(dtype, {4, 33});
-            t.backend.cache_store(cache, rows, 5, {t.ints({2, 0, 2, 1}), t.ints({5, 0, 4, 3})});
-            t.backend.cache_store(cache, t.in(dtype, {0, 33}), 5, {t.ints({}), t.ints({})});
-            t.result("cache", cache, {0, 0});
-          },
-          layout);
-}
+// Four sequences of up to six blocks each, two of which two sequences share; tables in no order, with a wrong number
+// where no token reaches.
+constexpr int64_t kBlocks = 23, kTableWidth = 7;
+const std::vector<int32_t> kTables = {22, 3, 7,  1,  12, 9,  99,  //
+                                      0,  5, 2,  21, 4,  6,  -1,  //
+                                      8,  5, 2,  10, 11, 13, 23,  //
+                                      20, 3, 19, 14, 15, 16, -77};
 
 struct CacheCase {
-  std::vector<int32_t> slots, positions;
+  std::vector<int32_t> sequences, positions;
 };
+
+CachePlaces places_of(Trial& t, const CacheCase& c) {
+  return {t.ints(c.sequences), t.ints(c.positions), t.ints(kTables).view({-1, kTableWidth})};
+}
+
+struct CacheForms {
+  int64_t heads, key_heads, width, value;
+  bool latent = false;
+};
+
+LayerCache unset_cache(Trial& t, DType dtype, const CacheForms& f) {
+  if (f.latent) return {{}, {}, t.dense_out(dtype, {kBlocks, kCacheBlock, f.width})};
+  return {t.dense_out(dtype, {kBlocks, f.key_heads, f.width, kCacheBlock}),
+          t.dense_out(dtype, {kBlocks, f.key_heads, kCacheBlock, f.value}),
+          {}};
+}
+
+TEST(ParityCache, Store) {
+  CacheCase many{{2, 0, 2, 1}, {5, 0, 4, 383}};
+  for (int32_t p = 50; p < 200; p++) many.sequences.push_back(3), many.positions.push_back(p);
+  for (DType dtype : kTypes)
+    for (Layout layout : kLayouts)
+      for (const CacheForms& f : {CacheForms{2, 2, 33, 9}, CacheForms{4, 1, 40, 32, true}, CacheForms{3, 3, 1, 1}}) {
+        SCOPED_TRACE(text_of(dtype, layout) + " d " + std::to_string(f.width));
+        check_parity(
+            [&](Trial& t) {
+              const int64_t n = int64_t(many.positions.size()), rope = f.width / 4, dk = f.width - rope;
+              const LayerCache cache = unset_cache(t, dtype, f);
+              const Tensor kv = t.in(dtype, {n, f.key_heads, dk + f.value}),
+                           k_rope = rope ? t.in(dtype, {n, rope}) : Tensor();
+              const Tensor v = f.latent ? Tensor() : kv.slice(2, dk, dk + f.value);
+              t.backend.cache_store(cache, kv.slice(2, 0, dk), k_rope, v, places_of(t, many));
+              t.backend.cache_store(cache, kv.slice(0, 0, 0).slice(2, 0, dk), rope ? k_rope.slice(0, 0, 0) : Tensor(),
+                                    f.latent ? Tensor() : v.slice(0, 0, 0), places_of(t, {}));
+              for (const Tensor& part : {cache.keys, cache.values, cache.latent})
+                if (part) t.result("cache", part, {0, 0});
+            },
+            layout);
+      }
+}
+
 const CacheCase kPlaces[] = {{{}, {}},
                              {{1}, {0}},
-                             {{2, 0, 1, 3}, {0, 15, 16, 89}},
+                             {{2}, {383}},
+                             {{2, 0, 1, 3}, {0, 15, 255, 256}},
                              {{0, 0, 0, 1, 1, 2}, {30, 31, 32, 63, 64, 5}},
+                             {{3, 3, 3, 3, 3}, {254, 255, 256, 257, 258}},
                              {{0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1},
                               {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 17, 33, 65, 80, 81, 82, 83, 84}}};
 
@@ -198,52 +236,43 @@ void each_cache_case(const Body& body) {
   for (DType dtype : kTypes)
     for (Layout layout : {Layout::kAligned, Layout::kRowsApart})
       for (const CacheCase& places : kPlaces)
-        for (auto [heads, key_heads, width, value] : {std::array<int64_t, 4>{1, 1, 1, 1},
-                                                      {4, 2, 33, 33},
-                                                      {4, 4, 64, 64},
-                                                      {8, 1, 40, 32},
-                                                      {3, 1, 72, 64},
-                                                      {16, 1, 576, 512}}) {
-          if (width == 576 && layout == Layout::kRowsApart) continue;
-          SCOPED_TRACE(text_of(dtype, layout) + " H " + std::to_string(heads) + "/" + std::to_string(key_heads) +
-                       " d " + std::to_string(width) + " N " + std::to_string(places.slots.size()));
-          body(dtype, layout, places, std::array<int64_t, 4>{heads, key_heads, width, value});
+        for (const CacheForms& f :
+             {CacheForms{1, 1, 1, 1}, CacheForms{4, 2, 33, 33}, CacheForms{4, 4, 64, 64}, CacheForms{9, 3, 64, 64},
+              CacheForms{40, 2, 32, 48}, CacheForms{1, 1, 1, 1, true}, CacheForms{8, 1, 40, 32, true},
+              CacheForms{3, 1, 72, 64, true}, CacheForms{5, 1, 33, 33, true}, CacheForms{40, 1, 40, 32, true},
+              CacheForms{16, 1, 576, 512, true}}) {
+          if (f.width == 576 && (layout == Layout::kRowsApart || places.sequences.size() > 4)) continue;
+          SCOPED_TRACE(text_of(dtype, layout) + " H " + std::to_string(f.heads) + "/" + std::to_string(f.key_heads) +
+                       " d " + std::to_string(f.width) + (f.latent ? " latent" : "") + " N " +
+                       std::to_string(places.sequences.size()));
+          body(dtype, layout, places, f);
           if (::testing::Test::HasFailure()) return;
         }
 }
 
-struct Cache {
-  Tensor k, v;
-};
-
-// Rows that no token has stored yet are NaN: they must not be read. One key head: values are the first part of the
-// keys.
-Cache make_cache(Trial& t, DType dtype, const CacheCase& places, const std::array<int64_t, 4>& form) {
-  const auto [heads, key_heads, width, value] = form;
-  Cache cache;
-  cache.k = t.dense(dtype, {4, 90, key_heads, width});
-  cache.v = key_heads == 1 ? cache.k.slice(3, 0, value) : t.dense(dtype, {4, 90, key_heads, value});
-  for (int64_t slot = 0; slot < 4; slot++) {
-    int64_t used = 0;
-    for (size_t n = 0; n < places.slots.size(); n++)
-      if (places.slots[n] == slot) used = std::max<int64_t>(used, places.positions[n] + 1);
-    for (const Tensor& part : {cache.k, cache.v}) {
-      Tensor unused = part[slot].slice(0, used, 90);
-      set_values(unused, Values(size_t(unused.count()), kNaN));
-    }
+// Positions that no token has stored yet are NaN, in shared blocks too: they must not be read.
+LayerCache stored_cache(Trial& t, DType dtype, const CacheCase& places, const CacheForms& f) {
+  const LayerCache cache = unset_cache(t, dtype, f);
+  for (int32_t s = 0; s < 4; s++) {
+    CacheCase stored;
+    for (size_t n = 0; n < places.sequences.size(); n++)
+      for (int32_t p = int32_t(stored.positions.size()); places.sequences[n] == s && p <= places.positions[n]; p++)
+        stored.sequences.push_back(s), stored.positions.push_back(p);
+    const int64_t n = int64_t(stored.positions.size());
+    t.backend.cache_store(cache, t.dense(dtype, {n, f.key_heads, f.width}), Tensor(),
+                          f.latent ? Tensor() : t.dense(dtype, {n, f.key_heads, f.value}), places_of(t, stored));
   }
   return cache;
 }
 
 TEST(ParityCache, Attention) {
-  each_cache_case([](DType dtype, Layout layout, const CacheCase& places, const std::array<int64_t, 4>& form) {
+  each_cache_case([](DType dtype, Layout layout, const CacheCase& places, const CacheForms& f) {
     check_parity(
         [&](Trial& t) {
-          Cache cache = make_cache(t, dtype, places, form);
-          const int64_t n = int64_t(places.slots.size());
-          Tensor q = t.in(dtype, {n, form[0], form[2]}), out = t.dense_out(dtype, {n, form[0], form[3]});
-          t.backend.cached_attention(out, q, cache.k, cache.v, {t.ints(places.slots), t.ints(places.positions)},
-                                     1 / std::sqrt(double(form[2])));
+          const LayerCache cache = stored_cache(t, dtype, places, f);
+          const int64_t n = int64_t(places.sequences.size());
+          Tensor q = t.in(dtype, {n, f.heads, f.width}), out = t.dense_out(dtype, {n, f.heads, f.value});
+          t.backend.cached_attention(out, q, cache, places_of(t, places), 1 / std::sqrt(double(f.width)));
           t.result("out", out, tolerance_of(dtype));
         },
         layout);
@@ -251,20 +280,69 @@ TEST(ParityCache, Attention) {
 }
 
 TEST(ParityCache, TokensAlone) {
-  each_cache_case([](DType dtype, Layout layout, const CacheCase& places, const std::array<int64_t, 4>& form) {
-    if (layout != Layout::kAligned || places.slots.empty()) return;
+  each_cache_case([](DType dtype, Layout layout, const CacheCase& places, const CacheForms& f) {
+    if (layout != Layout::kAligned || places.sequences.empty()) return;
     Trial t(subject(), layout, 9);
-    Cache cache = make_cache(t, dtype, places, form);
-    const int64_t n = int64_t(places.slots.size());
-    Tensor q = t.in(dtype, {n, form[0], form[2]});
+    const LayerCache cache = stored_cache(t, dtype, places, f);
+    const int64_t n = int64_t(places.sequences.size());
+    Tensor q = t.in(dtype, {n, f.heads, f.width});
     check_rows_alone(n, [&](int64_t begin, int64_t end) {
-      CachePlaces part{t.ints({places.slots.begin() + begin, places.slots.begin() + end}),
-                       t.ints({places.positions.begin() + begin, places.positions.begin() + end})};
-      Tensor out = t.dense_out(dtype, {end - begin, form[0], form[3]});
-      t.backend.cached_attention(out, q.slice(0, begin, end), cache.k, cache.v, part, 0.2);
+      const CacheCase part{{places.sequences.begin() + begin, places.sequences.begin() + end},
+                           {places.positions.begin() + begin, places.positions.begin() + end}};
+      Tensor out = t.dense_out(dtype, {end - begin, f.heads, f.value});
+      t.backend.cached_attention(out, q.slice(0, begin, end), cache, places_of(t, part), 0.2);
       return values_of(out);
     });
   });
+}
+
+// Training, a prompt in parts and decoding: over keys and values a token has the same bits in all three, past the first
+// split too; over latents in the last two.
+TEST(ParityCache, WholePartsAndSteps) {
+  const int32_t length = 383;
+  for (DType dtype : kTypes)
+    for (const CacheForms& f : {CacheForms{4, 2, 33, 33}, CacheForms{9, 3, 64, 64}, CacheForms{16, 2, 40, 24},
+                                CacheForms{8, 1, 40, 32, true}, CacheForms{40, 1, 72, 64, true}}) {
+      SCOPED_TRACE(std::string(name_of(dtype)) + " H " + std::to_string(f.heads) + " d " + std::to_string(f.width));
+      Trial t(subject(), Layout::kAligned, 11);
+      CacheCase all;
+      for (int32_t p = 0; p < length; p++) all.sequences.push_back(2), all.positions.push_back(p);
+      const LayerCache cache = unset_cache(t, dtype, f);
+      const Tensor q = t.dense(dtype, {length, f.heads, f.width}), k = t.dense(dtype, {length, f.key_heads, f.width}),
+                   v = f.latent ? k.slice(2, 0, f.value) : t.dense(dtype, {length, f.key_heads, f.value});
+      t.backend.cache_store(cache, k, Tensor(), f.latent ? Tensor() : v, places_of(t, all));
+      const auto in_steps = [&](int64_t step) {
+        Tensor out = t.dense_out(dtype, {length, f.heads, f.value});
+        for (int64_t n = 0; n < length; n += step) {
+          const int64_t end = std::min<int64_t>(length, n + step);
+          const CacheCase part{{all.sequences.begin() + n, all.sequences.begin() + end},
+                               {all.positions.begin() + n, all.positions.begin() + end}};
+          t.backend.cached_attention(out.slice(0, n, end), q.slice(0, n, end), cache, places_of(t, part), 0.2);
+        }
+        return values_of(out);
+      };
+      const Values want = in_steps(length);
+      for (int64_t step : {1, 2, 100}) expect_same_bits(in_steps(step), want, "steps of " + std::to_string(step));
+      if (!f.latent) {
+        Tensor out = t.dense_out(dtype, {length, f.heads, f.value}), lse = t.dense_out(DType::kF32, {length, f.heads});
+        t.backend.attention_forward(out, lse, {q, k, Tensor(), v, t.ints({0, length}), 0.2});
+        expect_same_bits(values_of(out), want, "the whole sequence");
+      }
+      if (HasFailure()) return;
+    }
+}
+
+TEST(ParityCache, WrongTablesAreRefused) {
+  Trial t(subject(), Layout::kAligned, 12);
+  const CacheForms f{2, 1, 16, 16};
+  const LayerCache cache = stored_cache(t, DType::kF32, {}, f);
+  const Tensor q = t.dense(DType::kF32, {1, 2, 16}), kv = t.dense(DType::kF32, {1, 1, 16});
+  Tensor out = t.dense_out(DType::kF32, {1, 2, 16});
+  for (const CacheCase& wrong : {CacheCase{{4}, {0}}, CacheCase{{-1}, {0}}, CacheCase{{0}, {448}}, CacheCase{{0}, {-1}},
+                                 CacheCase{{0}, {384}}, CacheCase{{1}, {384}}, CacheCase{{2}, {384}}}) {
+    EXPECT_THROW(t.backend.cached_attention(out, q, cache, places_of(t, wrong), 1), Error) << wrong.positions[0];
+    EXPECT_THROW(t.backend.cache_store(cache, kv, Tensor(), kv, places_of(t, wrong)), Error) << wrong.positions[0];
+  }
 }
 
 TEST(ParityCache, Absorption) {

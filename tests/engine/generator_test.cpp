@@ -29,7 +29,7 @@ TEST_P(Engine, ABatchGivesTheBitsOfItsRequestsAlone) {
   }
 }
 
-// With one slot every sample runs its own prompt; with many, samples copy the cache of the first.
+// With one slot every sample runs its own prompt; with many, samples share the blocks of the first.
 TEST_P(Engine, SlotsAndSharedPromptsDoNotMatter) {
   const auto model = this->model();
   GenerationOptions options{.slots = 256, .record_routing = true};
@@ -38,6 +38,32 @@ TEST_P(Engine, SlotsAndSharedPromptsDoNotMatter) {
     options.slots = slots;
     expect_same(generate(*model, requests_, options), want, fmt::format("{} slots", slots));
   }
+}
+
+// Prompts that end before, at and after the end of a block, answers that go into the next. Drafts come from the cache
+// too, but no output shows a wrong one: the number of accepted ones does.
+TEST_P(Engine, PromptsOfWholeBlocksAreShared) {
+  const auto model = this->model();
+  std::vector<GenerationRequest> requests;
+  Rng rng(5);
+  for (int64_t length : {63, 64, 65, 128}) {
+    GenerationRequest& request = requests.emplace_back();
+    request.prompt = random_ids(rng, length, config_.vocab_size);
+    request.samples = 3;
+    request.max_new_tokens = 70;
+    request.sampling.seed = uint64_t(length);
+  }
+  for (const CacheForm form : {CacheForm::kLatent, CacheForm::kExpanded})
+    for (const bool speculate : {false, true}) {
+      if (speculate && !model->has_mtp()) continue;
+      Generator apart(*model, {.slots = 1, .cache = form, .speculate = speculate});
+      Generator together(*model, {.cache = form, .speculate = speculate});
+      const std::vector<Completion> want = apart.generate(requests);
+      EXPECT_NE(want[0].ids, want[1].ids);
+      expect_same(together.generate(requests), want, speculate ? "drafts" : "no drafts");
+      EXPECT_EQ(together.statistics().drafts, apart.statistics().drafts);
+      EXPECT_EQ(together.statistics().accepted, apart.statistics().accepted);
+    }
 }
 
 TEST_P(Engine, SamplesOfARequestAreRequestsOfTheirOwn) {

@@ -25,45 +25,46 @@ std::vector<Values> rows_of(const Tensor& logits) {
 }
 
 // Logits of every position, made by prefill of the first tokens of each sequence and decode of the rest, `stride`
-// tokens of a sequence at a time (two, where a draft is verified). Slots are handed out backwards.
+// tokens of a sequence at a time (two, where a draft is verified). Blocks are handed out backwards.
 std::vector<Values> decoded(Transformer& model, const Sequences& s, CacheForm form, int32_t prefill, int32_t stride) {
   NoGrad off;
   Backend& backend = model.backend();
   const int32_t count = int32_t(s.lengths.size());
-  KvCache cache = model.make_cache(count + 1, 64, form);
+  const int64_t width = blocks_for(*std::max_element(s.lengths.begin(), s.lengths.end()));
+  KvCache cache = model.make_cache(count * width + 1, form);
   for (const LayerCache& layer : cache.layers)  // what nobody stored must not matter
     for (const Tensor& t : {layer.latent, layer.keys, layer.values})
       if (t) backend.fill(t, kNaN);
-  std::vector<int32_t> begins, heads, ids, slots;
+  std::vector<int32_t> begins, heads, ids, tables(size_t(count * width));
+  for (size_t i = 0; i < tables.size(); i++) tables[i] = int32_t(tables.size() - i);
   int32_t begin = 0, longest = 0;
   for (int32_t i = 0; i < count; i++) {
     const int32_t length = s.lengths[size_t(i)], head = std::min(prefill, length);
     begins.push_back(begin);
     heads.push_back(head);
-    slots.push_back(count - i);
     ids.insert(ids.end(), s.ids.begin() + begin, s.ids.begin() + begin + head);
     begin += length;
     longest = std::max(longest, length);
   }
   std::vector<Values> rows(s.ids.size());
   Pass first;
-  first.batch = make_batch(backend, ids, heads, slots);
+  first.batch = make_batch(backend, ids, heads, {tables, width});
   first.cache = &cache;
   const std::vector<Values> prefilled = rows_of(model.logits(model.hidden(first)).value());
   for (int32_t i = 0, row = 0; i < count; i++)
     for (int32_t t = 0; t < heads[size_t(i)]; t++) rows[size_t(begins[size_t(i)] + t)] = prefilled[size_t(row++)];
   for (int32_t at = prefill; at < longest; at += stride) {
-    std::vector<int32_t> positions, step_slots, places;
+    std::vector<int32_t> positions, sequences, places;
     ids.clear();
     for (int32_t i = 0; i < count; i++)
       for (int32_t t = at; t < std::min(at + stride, s.lengths[size_t(i)]); t++) {
         places.push_back(begins[size_t(i)] + t);
         ids.push_back(s.ids[size_t(places.back())]);
         positions.push_back(t);
-        step_slots.push_back(slots[size_t(i)]);
+        sequences.push_back(i);
       }
     Pass pass;
-    pass.batch = make_step(backend, ids, positions, step_slots);
+    pass.batch = make_step(backend, ids, positions, sequences, {tables, width});
     pass.cache = &cache;
     pass.decode = true;
     const std::vector<Values> step = rows_of(model.logits(model.hidden(pass)).value());
@@ -75,7 +76,7 @@ std::vector<Values> decoded(Transformer& model, const Sequences& s, CacheForm fo
 class Models : public ::testing::TestWithParam<std::string> {
  protected:
   ModelConfig config_ = tiny_config(GetParam());
-  Sequences sequences_ = random_sequences(7, {23, 1, 40, 9}, config_.vocab_size);
+  Sequences sequences_ = random_sequences(7, {23, 1, 70, 9}, config_.vocab_size);
 };
 
 TEST_P(Models, PrefillAndDecodeGiveTheLogitsOfAFullForward) {

@@ -1,5 +1,4 @@
-// Attention over whole sequences and over the cache: splits the work into tasks for the kernels.
-#include <cstring>
+// Attention over whole sequences: splits the work into tasks for the kernels.
 #include <vector>
 
 #include "backend/cpu/cpu_backend.h"
@@ -15,10 +14,9 @@ constexpr int64_t kTaskRows = 128;    // queries times heads that share one pack
 constexpr int64_t kSerialWork = 1e6;  // multiply-adds below which one thread is enough (about 20 microseconds)
 
 struct AttentionItem {
-  int64_t place, length;      // first token of a sequence; or a row of the cache's new tokens
-  int64_t head;               // of the keys
-  int64_t first, queries;     // within the sequence or slot
-  int64_t head_begin, heads;  // of those that share the key head
+  int64_t place, length;   // first token of a sequence
+  int64_t head;            // of the keys
+  int64_t first, queries;  // within the sequence
 };
 
 // This thread's list, empty.
@@ -41,8 +39,8 @@ int64_t padded(int64_t n) { return (n + 15) / 16 * 16; }
 
 template <class T>
 int64_t attend_floats(const AttendTask<T>& t) {
-  const int64_t d = t.side.dk + t.side.dr, wide = padded(t.side.dv), rows = padded(t.queries * t.heads);
-  return kAttentionKeys * (d + wide + 8) + rows * (d + wide + 2) + 32;
+  const int64_t d = t.side.dk + t.side.dr, wide = padded(t.side.dv), rows = padded(t.rows.queries * t.rows.heads);
+  return kAttentionKeys * (d + wide + kAttentionFewRows) + rows * (d + 2 * wide + 4) + 128;
 }
 
 template <class T>
@@ -66,12 +64,6 @@ AttentionSide<T> side_of(const AttentionArgs& a, int64_t token, int64_t head) {
           .scale = float(a.scale)};
 }
 
-void check_place(const char* op, const Tensor& cache, int64_t slot, int64_t position) {
-  if (slot >= 0 && slot < cache.dim(0) && position >= 0 && position < cache.dim(1)) return;
-  fail(ErrorKind::kInternal, "[{}] slot {} position {} of a cache of shape {}", op, slot, position,
-       cache.shape().text());
-}
-
 // x[token, head] of (N, H, d).
 template <class T>
 T* at(const Tensor& x, int64_t token, int64_t head) {
@@ -90,24 +82,24 @@ void CpuBackend::attention_forward(const Tensor& out, const Tensor& lse, const A
     const int64_t begin = segments[s], length = segments[s + 1] - begin;
     for (int64_t first = (length - 1) / block * block; length > 0 && first >= 0; first -= block)  // the longest first
       for (int64_t g = 0; g < key_heads; g++)
-        items.push_back({begin, length, g, first, std::min(block, length - first), 0, sharing});
+        items.push_back({begin, length, g, first, std::min(block, length - first)});
     work += length * length / 2 * args.q.dim(1) * (args.q.dim(2) + args.v.dim(2));
   }
   with_type(args.q, "attention", [&]<class T>(T) {
     run_items(items, work, [&](const AttentionItem& item) {
       const int64_t token = item.place + item.first, head = item.head * sharing;
       const AttendTask<T> task = {.side = side_of<T>(args, item.place, item.head),
-                                  .q = at<T>(args.q, token, head),
-                                  .out = at<T>(out, token, head),
-                                  .lse = at<float>(lse, token, head),
-                                  .q_row = args.q.stride(0),
-                                  .q_head = args.q.stride(1),
-                                  .out_row = out.stride(0),
-                                  .out_head = out.stride(1),
-                                  .lse_row = lse.stride(0),
-                                  .first = item.first,
-                                  .queries = item.queries,
-                                  .heads = item.heads};
+                                  .rows = {.q = at<T>(args.q, token, head),
+                                           .out = at<T>(out, token, head),
+                                           .lse = at<float>(lse, token, head),
+                                           .q_row = args.q.stride(0),
+                                           .q_head = args.q.stride(1),
+                                           .out_row = out.stride(0),
+                                           .out_head = out.stride(1),
+                                           .lse_row = lse.stride(0),
+                                           .first = item.first,
+                                           .queries = item.queries,
+                                           .heads = sharing}};
       pick<T>(*kernels().attention).attend(task, scratch(attend_floats(task)));
     });
   });
@@ -123,7 +115,7 @@ void CpuBackend::attention_backward(const Tensor& dq, const Tensor& dk, const Te
   int64_t work = 0;
   for (int64_t s = 0; s + 1 < args.segments.dim(0); s++) {
     const int64_t begin = segments[s], length = segments[s + 1] - begin;
-    for (int64_t g = 0; length > 0 && g < key_heads; g++) items.push_back({begin, length, g, 0, length, 0, sharing});
+    for (int64_t g = 0; length > 0 && g < key_heads; g++) items.push_back({begin, length, g, 0, length});
     work += length * length * args.q.dim(1) * (args.q.dim(2) + args.v.dim(2));
   }
   const Tensor rope_parts = dr > 0 ? Tensor::make(*this, DType::kF32, {key_heads, tokens, dr}) : Tensor();
@@ -152,85 +144,13 @@ void CpuBackend::attention_backward(const Tensor& dq, const Tensor& dk, const Te
                                       .dk_row = dk.stride(0),
                                       .dv_row = dv.stride(0),
                                       .length = item.length,
-                                      .heads = item.heads};
+                                      .heads = sharing};
       pick<T>(*kernels().attention).attend_grad(task, scratch(attend_grad_floats(task)));
     });
   });
   if (dr == 0) return;
   for (int64_t g = 1; g < key_heads; g++) kernels().rows->f32.accumulate(parts, parts + g * tokens * dr, tokens * dr);
   copy(dk_rope, rope_parts[0]);
-}
-
-void CpuBackend::cache_store(const Tensor& cache, const Tensor& rows, int64_t column, const CachePlaces& places) {
-  const int32_t *slots = places.slots.data<int32_t>(), *positions = places.positions.data<int32_t>();
-  require(cache.dtype() == rows.dtype(), ErrorKind::kInternal, "[cache_store] {} rows for a cache of {}",
-          name_of(rows.dtype()), name_of(cache.dtype()));
-  const int64_t element = int64_t(size_of(rows.dtype()));
-  std::byte* to = static_cast<std::byte*>(cache.raw());
-  const std::byte* from = static_cast<const std::byte*>(rows.raw());
-  for (int64_t n = 0; n < rows.dim(0); n++) {
-    check_place("cache_store", cache, slots[n], positions[n]);
-    const int64_t offset = slots[n] * cache.stride(0) + positions[n] * cache.stride(1) + column;
-    std::memcpy(to + offset * element, from + n * rows.stride(0) * element, size_t(rows.dim(1) * element));
-  }
-}
-
-// Neighbouring tokens at neighbouring positions of one slot (a prompt's next part, drafted tokens) share the packing of
-// their keys. The split into tasks changes no result, so it may depend on the number of threads.
-void CpuBackend::cached_attention(const Tensor& out, const Tensor& q, const Tensor& k, const Tensor& v,
-                                  const CachePlaces& places, double scale) {
-  const int64_t tokens = q.dim(0), key_heads = k.dim(2), sharing = q.dim(1) / key_heads;
-  const int64_t longest = std::max<int64_t>(1, kTaskRows / sharing);
-  const int32_t *slots = places.slots.data<int32_t>(), *positions = places.positions.data<int32_t>();
-  std::vector<AttentionItem>& items = empty_items();
-  int64_t work = 0, runs = 0;
-  for (int64_t n = 0, next; n < tokens; n = next, runs++)
-    for (next = n + 1; next < tokens && next - n < longest && slots[next] == slots[n];) {
-      if (positions[next] != positions[next - 1] + 1) break;
-      next++;
-    }
-  // Few tokens and many heads: the heads are split too.
-  const int64_t parts = std::max<int64_t>(1, 2 * thread_count() / std::max<int64_t>(1, runs * key_heads));
-  const int64_t together = std::max<int64_t>(8, (sharing + parts - 1) / parts);
-  for (int64_t n = 0, next; n < tokens; n = next) {
-    for (next = n + 1; next < tokens && next - n < longest && slots[next] == slots[n];) {
-      if (positions[next] != positions[next - 1] + 1) break;
-      next++;
-    }
-    check_place("cached_attention", k, slots[n], positions[n]);
-    check_place("cached_attention", k, slots[n], positions[next - 1]);
-    for (int64_t g = 0; g < key_heads; g++)
-      for (int64_t h = 0; h < sharing; h += together)
-        items.push_back({n, 0, g, positions[n], next - n, h, std::min(together, sharing - h)});
-    work += (next - n) * (positions[n] + 1) * q.dim(1) * (q.dim(2) + v.dim(3));
-  }
-  with_type(q, "cached_attention", [&]<class T>(T) {
-    run_items(items, work, [&](const AttentionItem& item) {
-      const int64_t slot = slots[item.place], head = item.head * sharing + item.head_begin;
-      const AttendTask<T> task = {.side = {.k = data_of<T>(k) + slot * k.stride(0) + item.head * k.stride(2),
-                                           .k_rope = nullptr,
-                                           .v = data_of<T>(v) + slot * v.stride(0) + item.head * v.stride(2),
-                                           .k_row = k.stride(1),
-                                           .k_rope_row = 0,
-                                           .v_row = v.stride(1),
-                                           .dk = k.dim(3),
-                                           .dr = 0,
-                                           .dv = v.dim(3),
-                                           .scale = float(scale)},
-                                  .q = at<T>(q, item.place, head),
-                                  .out = at<T>(out, item.place, head),
-                                  .lse = nullptr,
-                                  .q_row = q.stride(0),
-                                  .q_head = q.stride(1),
-                                  .out_row = out.stride(0),
-                                  .out_head = out.stride(1),
-                                  .lse_row = 0,
-                                  .first = item.first,
-                                  .queries = item.queries,
-                                  .heads = item.heads};
-      pick<T>(*kernels().attention).attend(task, scratch(attend_floats(task)));
-    });
-  });
 }
 
 }  // namespace tenth

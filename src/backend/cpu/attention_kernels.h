@@ -3,14 +3,16 @@
 //
 // Forward, for a group of up to 8 rows (queries of one head, or heads of one query) and each key block in order:
 //   S = scale Q K^T;  m' = max(m, rowmax S);  P = exp(S - m');  l = l exp(m - m') + rowsum P;  O = O exp(m - m') + P V
+// Every 256 keys m, l, O begin anew, and are joined in order (Flash-Decoding): with M = max(m1, m2)
+//   l = l1 exp(m1 - M) + l2 exp(m2 - M);  O = O1 exp(m1 - M) + O2 exp(m2 - M)
 // and at the end out = O / l, lse = m + ln l.
 // Backward, with P = exp(S - lse) made again and delta = rowsum(dO o O):
 //   dV += P^T dO;  dP = dO V^T;  dS = scale P o (dP - delta);  dQ += dS K;  dK += dS^T Q.
 //
 // Every product is "broadcasts of A times rows of B" (attention_tiles.h), so that an element is one chain of
 // multiply-adds over the inner index in order: its bits depend neither on the tile that computed it nor on the rows
-// that shared the tile. Key blocks are counted from the start of the sequence. Hence a token's result is the same in
-// training, prefill and decode wherever q, k and v are.
+// that shared the tile. Key blocks and splits are counted from the start of the sequence. Hence a token's result is the
+// same in training, prefill and decode, on one thread or many, wherever q, k and v are.
 #pragma once
 #include "backend/cpu/attention_table.h"
 #include "backend/cpu/attention_tiles.h"
@@ -20,6 +22,7 @@ namespace tenth::cpu::TENTH_ISA {
 namespace {
 
 constexpr int64_t kGroup = 8;
+static_assert(kAttentionSplit % kAttentionKeys == 0);
 
 // Parts of the scratch memory, each aligned to 64 bytes.
 struct Scratch {
@@ -41,6 +44,11 @@ void pack_keys_transposed(float* y, const AttentionSide<T>& t, int64_t first, in
 
 // --- forward ---------------------------------------------------------------------------------------------------------
 
+// m, l and O of rows.
+struct Sums {
+  float *o, *top, *sum;  // (rows, wide), (rows), (rows); wide: dv in whole vectors
+};
+
 // Up to kGroup rows of the packed queries, each step apart, and how many keys of this block they see.
 struct AttendGroup {
   int64_t row, step, count;
@@ -48,9 +56,19 @@ struct AttendGroup {
 };
 
 struct AttendState {
-  float *q, *o, *top, *sum;       // (rows, d), (rows, wide), (rows), (rows)
-  float *keys, *values, *scores;  // (d, 64), (64, wide), (kGroup, 64)
-  int64_t d, wide;                // wide: dv in whole vectors
+  float *q, *scores;  // (rows, d); (kGroup, 64), or (kAttentionFewRows, 64)
+  Sums sums;          // of this split
+  int64_t d, wide;
+  float scale;
+};
+
+// A block of keys and values, in float32 or bf16.
+template <class B>
+struct KeyBlock {
+  const B* keys;    // (d, 64); null: the scores of all rows are there already
+  const B* values;  // (count, ldv)
+  int64_t ldv;
+  int64_t first, count;  // the place of the first key; how many the rows see
 };
 
 // The largest of the first `visible` scores, scaled.
@@ -82,101 +100,236 @@ TENTH_INLINE float exponentials(float* s, int64_t n, int64_t visible, float scal
   return fold_sum(total);
 }
 
-void attend_group(const AttendState& a, const AttendGroup& g, const float* values, int64_t ldv, float scale,
-                  int64_t keys, bool first_block) {
-  const int64_t seen = least(keys, g.visible + (g.count - 1) * g.visible_step), n = whole_vectors(seen);
-  float* o = a.o + g.row * a.wide;
-  multiply<false>(a.scores, kAttentionKeys, a.q + g.row * a.d, g.step * a.d, a.keys, kAttentionKeys, g.count, n, a.d,
-                  false);
+template <class B>
+void attend_group(const AttendState& a, const AttendGroup& g, const KeyBlock<B>& block) {
+  const int64_t seen = least(block.count, g.visible + (g.count - 1) * g.visible_step), n = whole_vectors(seen);
+  const bool opens = block.first % kAttentionSplit == 0;
+  float *o = a.sums.o + g.row * a.wide, *scores = a.scores;
+  int64_t lds = kAttentionKeys;
+  if (block.keys) {
+    multiply<false>(scores, lds, a.q + g.row * a.d, g.step * a.d, block.keys, kAttentionKeys, g.count, n, a.d, false);
+  } else {
+    scores += g.row * kAttentionKeys;
+    lds *= g.step;
+  }
   const auto visible = [&](int64_t r) { return least(seen, g.visible + r * g.visible_step); };
   float top[kGroup];
-  for (int64_t r = 0; r < g.count; r++) top[r] = largest_score(a.scores + r * kAttentionKeys, visible(r), scale);
-  for (int64_t r = 0; r < g.count && !first_block; r++) {
+  for (int64_t r = 0; r < g.count; r++) top[r] = largest_score(scores + r * lds, visible(r), a.scale);
+  for (int64_t r = 0; r < g.count && !opens; r++) {
     const int64_t row = g.row + r * g.step;
-    const float old = a.top[row];
+    const float old = a.sums.top[row];
     if (!(top[r] > old)) {
       top[r] = old;
       continue;
     }
     const float shrink = exp(broadcast(old - top[r]))[0];
-    a.sum[row] *= shrink;
+    a.sums.sum[row] *= shrink;
     float* sums = o + r * g.step * a.wide;
     for (int64_t j = 0; j < a.wide; j += kWidth) store(sums + j, load(sums + j) * shrink);
   }
   for (int64_t r = 0; r < g.count; r++) {
     const int64_t row = g.row + r * g.step;
-    a.top[row] = top[r];
-    a.sum[row] += exponentials(a.scores + r * kAttentionKeys, n, visible(r), scale, top[r]);
+    a.sums.top[row] = top[r];
+    const float sum = exponentials(scores + r * lds, n, visible(r), a.scale, top[r]);
+    a.sums.sum[row] = opens ? sum : a.sums.sum[row] + sum;
   }
-  multiply<false>(o, g.step * a.wide, a.scores, kAttentionKeys, values, ldv, g.count, a.wide, seen, !first_block);
+  multiply<false>(o, g.step * a.wide, scores, lds, block.values, block.ldv, g.count, a.wide, seen, !opens);
 }
 
-// All groups of the task against the key block that starts at `first`. No group straddles the start of a block, so
-// that each of its rows sees at least one of the block's keys.
-template <class T>
-void attend_block(const AttendTask<T>& t, const AttendState& a, const float* values, int64_t ldv, int64_t first,
-                  int64_t keys) {
-  const float scale = t.side.scale;
+// All groups of the rows against a key block. No group straddles the start of a block, so that each of its rows sees at
+// least one of the block's keys.
+template <class T, class B>
+void attend_block(const AttentionRows<T>& t, const AttendState& a, const KeyBlock<B>& block) {
   if (t.queries < kGroup && t.heads > t.queries) {  // few queries: groups of heads, which see the same keys
     for (int64_t i = 0; i < t.queries; i++) {
-      const int64_t visible = t.first + i + 1 - first;
+      const int64_t visible = t.first + i + 1 - block.first;
       if (visible <= 0) continue;
       for (int64_t h = 0; h < t.heads; h += kGroup)
-        attend_group(a, {h * t.queries + i, t.queries, least(kGroup, t.heads - h), visible, 0}, values, ldv, scale,
-                     keys, first == 0);
+        attend_group(a, {h * t.queries + i, t.queries, least(kGroup, t.heads - h), visible, 0}, block);
     }
     return;
   }
   for (int64_t h = 0; h < t.heads; h++)
     for (int64_t i = 0, next; i < t.queries; i = next) {
       next = least(t.queries, i + kGroup - (t.first + i) % kGroup);
-      const int64_t visible = t.first + i + 1 - first;
-      if (visible > 0)
-        attend_group(a, {h * t.queries + i, 1, next - i, visible, 1}, values, ldv, scale, keys, first == 0);
+      const int64_t visible = t.first + i + 1 - block.first;
+      if (visible > 0) attend_group(a, {h * t.queries + i, 1, next - i, visible, 1}, block);
     }
+}
+
+// total = the two joined, for one row.
+void join(const Sums& total, const Sums& next, int64_t row, int64_t wide) {
+  const float before = total.top[row], after = next.top[row], top = after > before ? after : before;
+  const float keep = exp(broadcast(before - top))[0], add = exp(broadcast(after - top))[0];
+  total.top[row] = top;
+  total.sum[row] = total.sum[row] * keep + next.sum[row] * add;
+  float *to = total.o + row * wide, *from = next.o + row * wide;
+  for (int64_t j = 0; j < wide; j += kWidth) store(to + j, load(to + j) * keep + load(from + j) * add);
+}
+
+// join for the rows that see keys of the split that begins at `split`.
+template <class T>
+void join_rows(const AttentionRows<T>& t, const Sums& total, const Sums& next, int64_t split, int64_t wide) {
+  for (int64_t h = 0; h < t.heads; h++)
+    for (int64_t i = 0; i < t.queries; i++)
+      if (t.first + i >= split) join(total, next, h * t.queries + i, wide);
+}
+
+// Calls block(first, count) for every key block that the rows see; the sums over all come into total.
+template <class T, class Block>
+void attend_splits(const AttentionRows<T>& t, AttendState& a, const Sums& total, const Sums& spare,
+                   const Block& block) {
+  const int64_t last = t.first + t.queries;
+  for (int64_t split = 0; split < last; split += kAttentionSplit) {
+    a.sums = split == 0 ? total : spare;
+    const int64_t end = least(last, split + kAttentionSplit);
+    for (int64_t first = split; first < end; first += kAttentionKeys) block(first, least(kAttentionKeys, end - first));
+    if (split > 0) join_rows(t, total, spare, split, a.wide);
+  }
+}
+
+template <class T>
+void finish_rows(const AttentionRows<T>& t, const Sums& sums, int64_t wide, int64_t dv) {
+  for (int64_t h = 0; h < t.heads; h++)
+    for (int64_t i = 0; i < t.queries; i++) {
+      const int64_t r = h * t.queries + i;
+      unpack_row(t.out + i * t.out_row + h * t.out_head, sums.o + r * wide, dv, 1 / sums.sum[r]);
+      if (t.lse) t.lse[i * t.lse_row + h] = sums.top[r] + __builtin_logf(sums.sum[r]);
+    }
+}
+
+Sums take_sums(Scratch& scratch, int64_t rows, int64_t wide) {
+  return {scratch.take(rows * wide), scratch.take(rows), scratch.take(rows)};
+}
+
+template <class T>
+AttendState pack_queries(const AttentionRows<T>& t, Scratch& scratch, int64_t d, int64_t dv, float scale) {
+  AttendState a;
+  a.d = d;
+  a.wide = whole_vectors(dv);
+  a.scale = scale;
+  a.scores = scratch.take(kAttentionFewRows * kAttentionKeys);
+  a.q = scratch.take(t.heads * t.queries * d + kWidth);  // a row's zeros fall on the start of the next row
+  for (int64_t h = 0; h < t.heads; h++)
+    pack_rows(a.q + h * t.queries * d, d, t.q + h * t.q_head, t.q_row, t.queries, d);
+  return a;
 }
 
 template <class T>
 void attend(const AttendTask<T>& t, float* memory) {
   const AttentionSide<T>& side = t.side;
-  const int64_t rows = t.heads * t.queries;
+  const int64_t rows = t.rows.heads * t.rows.queries;
   Scratch scratch = {memory};
-  AttendState a;
-  a.d = side.dk + side.dr;
-  a.wide = whole_vectors(side.dv);
-  a.keys = scratch.take(a.d * kAttentionKeys);
-  a.values = scratch.take(kAttentionKeys * a.wide);
-  a.scores = scratch.take(kGroup * kAttentionKeys);
-  a.q = scratch.take(rows * a.d + kWidth);  // a row's zeros fall on the start of the next row, which comes after
-  a.o = scratch.take(rows * a.wide);
-  a.top = scratch.take(rows);
-  a.sum = scratch.take(rows);
-  for (int64_t h = 0; h < t.heads; h++)
-    pack_rows(a.q + h * t.queries * a.d, a.d, t.q + h * t.q_head, t.q_row, t.queries, a.d);
-  for (int64_t r = 0; r < rows; r++) {
-    a.top[r] = -__builtin_inff();
-    a.sum[r] = 0;
-  }
-  const int64_t last = t.first + t.queries;
-  for (int64_t first = 0; first < last; first += kAttentionKeys) {
-    const int64_t keys = least(kAttentionKeys, last - first);
-    pack_keys_transposed(a.keys, side, first, keys);
+  AttendState a = pack_queries(t.rows, scratch, side.dk + side.dr, side.dv, side.scale);
+  float *keys = scratch.take(a.d * kAttentionKeys), *values = scratch.take(kAttentionKeys * a.wide);
+  const Sums total = take_sums(scratch, rows, a.wide), spare = take_sums(scratch, rows, a.wide);
+  attend_splits(t.rows, a, total, spare, [&](int64_t first, int64_t count) {
+    pack_keys_transposed(keys, side, first, count);
     const T* v = side.v + first * side.v_row;
     if constexpr (sizeof(T) == sizeof(float)) {
-      if (a.wide == side.dv) {
-        attend_block(t, a, v, side.v_row, first, keys);
-        continue;
-      }
+      if (a.wide == side.dv) return attend_block(t.rows, a, KeyBlock<float>{keys, v, side.v_row, first, count});
     }
-    pack_rows(a.values, a.wide, v, side.v_row, keys, side.dv);
-    attend_block(t, a, a.values, a.wide, first, keys);
+    pack_rows(values, a.wide, v, side.v_row, count, side.dv);
+    attend_block(t.rows, a, KeyBlock<float>{keys, values, a.wide, first, count});
+  });
+  finish_rows(t.rows, total, a.wide, side.dv);
+}
+
+// --- over a cache ----------------------------------------------------------------------------------------------------
+
+struct CacheScratch {
+  float *keys, *values;       // (d, 64); 64 rows
+  float *queries_t, *turned;  // latent, few rows: (d, lanes), (64, lanes)
+  int64_t lanes;              // rows in whole vectors
+};
+
+template <class T>
+bool few_rows(const AttentionRows<T>& t) {
+  return t.heads * t.queries <= kAttentionFewRows;
+}
+
+template <class T>
+CacheScratch cache_scratch(const AttendCachedTask<T>& t, const AttendState& a, Scratch& scratch) {
+  const int64_t rows = t.rows.heads * t.rows.queries;
+  CacheScratch s = {};
+  s.keys = scratch.take(a.d * kAttentionKeys);
+  s.values = scratch.take(kAttentionKeys * (t.side.latent ? whole_vectors(a.d) : a.wide));
+  if (t.side.latent && few_rows(t.rows)) {
+    s.lanes = whole_vectors(rows);
+    s.queries_t = scratch.take(a.d * s.lanes);
+    s.turned = scratch.take(kAttentionKeys * s.lanes);
+    pack_transposed(s.queries_t, s.lanes, a.q, a.d, rows, a.d);
   }
-  for (int64_t h = 0; h < t.heads; h++)
-    for (int64_t i = 0; i < t.queries; i++) {
-      const int64_t r = h * t.queries + i;
-      unpack_row(t.out + i * t.out_row + h * t.out_head, a.o + r * a.wide, side.dv, 1 / a.sum[r]);
-      if (t.lse) t.lse[i * t.lse_row + h] = a.top[r] + __builtin_logf(a.sum[r]);
-    }
+  return s;
+}
+
+// Keys transposed, values in rows: read as they lie, widened in registers, unless many rows would widen them again.
+template <class T>
+void attend_separate(const AttendCachedTask<T>& t, const AttendState& a, const CacheScratch& s, int64_t first,
+                     int64_t count) {
+  const CacheSide<T>& side = t.side;
+  const int64_t block = side.blocks[first / kAttentionKeys];
+  const T *k = side.keys + block * side.key_block, *v = side.values + block * side.value_block;
+  const bool whole = a.wide <= side.value_row;  // else the last row's last vector would pass the end
+  if (whole && (sizeof(T) == sizeof(float) || few_rows(t.rows)))
+    return attend_block(t.rows, a, KeyBlock<T>{k, v, side.value_row, first, count});
+  pack_rows(s.keys, kAttentionKeys, k, kAttentionKeys, a.d, whole_vectors(count));
+  pack_rows(s.values, a.wide, v, side.value_row, count, side.dv);
+  attend_block(t.rows, a, KeyBlock<float>{s.keys, s.values, a.wide, first, count});
+}
+
+// Rows that are key and value. Few queries: S^T = K Q^T, which reads keys by rows; its sums are those of Q K^T.
+template <class T>
+void attend_latent(const AttendCachedTask<T>& t, const AttendState& a, const CacheScratch& s, int64_t first,
+                   int64_t count) {
+  const CacheSide<T>& side = t.side;
+  const T* k = side.keys + side.blocks[first / kAttentionKeys] * side.key_block;
+  const float* rows = s.values;
+  int64_t ld = whole_vectors(side.d);
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (a.wide <= side.d) rows = k, ld = side.d;
+  }
+  if (rows == s.values) pack_rows(s.values, ld, k, side.d, count, side.d);
+  if (!s.queries_t) {
+    pack_transposed(s.keys, kAttentionKeys, rows, ld, count, side.d);
+    return attend_block(t.rows, a, KeyBlock<float>{s.keys, rows, ld, first, count});
+  }
+  multiply<false>(s.turned, s.lanes, rows, ld, s.queries_t, s.lanes, count, s.lanes, side.d, false);
+  pack_transposed(a.scores, kAttentionKeys, s.turned, s.lanes, count, t.rows.heads * t.rows.queries);
+  attend_block(t.rows, a, KeyBlock<float>{nullptr, rows, ld, first, count});
+}
+
+template <class T>
+void attend_cached(const AttendCachedTask<T>& t, float* memory) {
+  const int64_t rows = t.rows.heads * t.rows.queries;
+  Scratch scratch = {memory};
+  AttendState a = pack_queries(t.rows, scratch, t.side.d, t.side.dv, t.side.scale);
+  const CacheScratch s = cache_scratch(t, a, scratch);
+  const auto block = [&](int64_t first, int64_t count) {
+    t.side.latent ? attend_latent(t, a, s, first, count) : attend_separate(t, a, s, first, count);
+  };
+  if (t.part) {
+    a.sums = {t.part, t.part + rows * a.wide, t.part + rows * (a.wide + 1)};
+    const int64_t begin = t.split * kAttentionSplit;
+    const int64_t end = least(t.rows.first + t.rows.queries, begin + kAttentionSplit);
+    for (int64_t first = begin; first < end; first += kAttentionKeys) block(first, least(kAttentionKeys, end - first));
+    return;
+  }
+  const Sums total = take_sums(scratch, rows, a.wide), spare = take_sums(scratch, rows, a.wide);
+  attend_splits(t.rows, a, total, spare, block);
+  finish_rows(t.rows, total, a.wide, t.side.dv);
+}
+
+template <class T>
+void attend_join(const JoinTask<T>& t) {
+  const int64_t rows = t.rows.heads * t.rows.queries, wide = whole_vectors(t.dv), last = t.rows.first + t.rows.queries;
+  const auto part = [&](int64_t split) -> Sums {
+    float* at = t.parts + split * attention_part_floats(rows, t.dv);
+    return {at, at + rows * wide, at + rows * (wide + 1)};
+  };
+  for (int64_t split = 1; split * kAttentionSplit < last; split++)
+    join_rows(t.rows, part(0), part(split), split * kAttentionSplit, wide);
+  finish_rows(t.rows, part(0), wide, t.dv);
 }
 
 // --- backward --------------------------------------------------------------------------------------------------------
@@ -291,8 +444,8 @@ void attend_grad(const AttendGradTask<T>& t, float* memory) {
 }
 
 constexpr AttentionKernels kAttentionKernels = {
-    .f32 = {.attend = attend<float>, .attend_grad = attend_grad<float>},
-    .bf16 = {.attend = attend<uint16_t>, .attend_grad = attend_grad<uint16_t>},
+    .f32 = {attend<float>, attend_cached<float>, attend_join<float>, attend_grad<float>},
+    .bf16 = {attend<uint16_t>, attend_cached<uint16_t>, attend_join<uint16_t>, attend_grad<uint16_t>},
 };
 
 }  // namespace

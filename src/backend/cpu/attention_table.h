@@ -6,6 +6,11 @@ namespace tenth::cpu {
 
 // Keys are taken in blocks of this many, counted from the start of the sequence.
 constexpr int64_t kAttentionKeys = 64;
+// The sums over this many keys, counted likewise, are closed and then joined in order: always, so that threads may
+// share the keys of one token and its bits stay.
+constexpr int64_t kAttentionSplit = 256;
+// Up to so many rows (queries times heads) read cached keys as they lie; more are worth a copy in float32.
+constexpr int64_t kAttentionFewRows = 16;
 
 // The keys and values of one sequence and one key head, from its first token on. Strides in elements.
 template <class T>
@@ -20,13 +25,49 @@ struct AttentionSide {
 
 // Queries of neighbouring places, of the heads that share the keys. Query i sees the keys 0 … first + i.
 template <class T>
-struct AttendTask {
-  AttentionSide<T> side;
-  const T* q;  // rows of dk + dr
+struct AttentionRows {
+  const T* q;  // rows of d
   T* out;      // rows of dv
   float* lse;  // null: not wanted; heads next to each other
   int64_t q_row, q_head, out_row, out_head, lse_row;
   int64_t first, queries, heads;
+};
+
+template <class T>
+struct AttendTask {
+  AttentionSide<T> side;
+  AttentionRows<T> rows;
+};
+
+// The same in the blocks of a cache: those of keys 64 i … are blocks[i] * key_block elements after keys.
+template <class T>
+struct CacheSide {
+  const T* keys;    // (d, 64), or latent: 64 rows of d
+  const T* values;  // 64 rows of dv, value_row apart; latent: the first columns of keys
+  const int32_t* blocks;
+  int64_t key_block, value_block, value_row;
+  int64_t d, dv;
+  bool latent;
+  float scale;
+};
+
+// All keys that the rows see, into out; or, with part, the keys of one split, which attend_join takes up.
+template <class T>
+struct AttendCachedTask {
+  CacheSide<T> side;
+  AttentionRows<T> rows;
+  float* part;    // attention_part_floats(heads queries, dv) floats, or null
+  int64_t split;  // with part: which
+};
+
+constexpr int64_t attention_part_floats(int64_t rows, int64_t dv) { return rows * ((dv + 15) / 16 * 16 + 2); }
+
+// The parts of rows, split by split, one after another.
+template <class T>
+struct JoinTask {
+  AttentionRows<T> rows;
+  int64_t dv;
+  float* parts;  // overwritten
 };
 
 // A whole sequence, all query heads of one key head.
@@ -44,6 +85,8 @@ struct AttendGradTask {
 template <class T>
 struct AttentionKernelsOf {
   void (*attend)(const AttendTask<T>& task, float* scratch);
+  void (*attend_cached)(const AttendCachedTask<T>& task, float* scratch);
+  void (*attend_join)(const JoinTask<T>& task);
   void (*attend_grad)(const AttendGradTask<T>& task, float* scratch);
 };
 

@@ -11,9 +11,9 @@ TENTH_INLINE int64_t whole_vectors(int64_t n) { return (n + kWidth - 1) / kWidth
 
 // --- C (m, n) = or += A (m, k) B (k, n), n in whole vectors ----------------------------------------------------------
 
-// Element (i, p) of A is a[i * lda + p], or a[p * lda + i] when kColumns.
-template <int kRows, int kVectors, bool kColumns>
-void tile(float* c, int64_t ldc, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t k, bool add) {
+// Element (i, p) of A is a[i * lda + p], or a[p * lda + i] when kColumns. B is float, or bf16 and widened on the way.
+template <int kRows, int kVectors, bool kColumns, class B>
+void tile(float* c, int64_t ldc, const float* a, int64_t lda, const B* b, int64_t ldb, int64_t k, bool add) {
   Vec sum[kRows][kVectors];  // in registers, which needs every loop over them unrolled
 #pragma GCC unroll 8
   for (int i = 0; i < kRows; i++)
@@ -42,8 +42,8 @@ void tile(float* c, int64_t ldc, const float* a, int64_t lda, const float* b, in
     for (int j = 0; j < kVectors; j++) store(c + i * ldc + j * kWidth, sum[i][j]);
 }
 
-template <int kRows, bool kColumns>
-void tile_row(float* c, int64_t ldc, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t n, int64_t k,
+template <int kRows, bool kColumns, class B>
+void tile_row(float* c, int64_t ldc, const float* a, int64_t lda, const B* b, int64_t ldb, int64_t n, int64_t k,
               bool add) {
   constexpr int kMost = kRows >= 4 ? 2 : 4;  // vectors: enough chains to hide the latency of an addition
   int64_t j = 0;
@@ -54,8 +54,8 @@ void tile_row(float* c, int64_t ldc, const float* a, int64_t lda, const float* b
   if (j < n) tile<kRows, 1, kColumns>(c + j, ldc, a, lda, b + j, ldb, k, add);
 }
 
-template <bool kColumns>
-void multiply(float* c, int64_t ldc, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t m, int64_t n,
+template <bool kColumns, class B>
+void multiply(float* c, int64_t ldc, const float* a, int64_t lda, const B* b, int64_t ldb, int64_t m, int64_t n,
               int64_t k, bool add) {
   constexpr int kMost = kWidth == 16 ? 8 : 4;  // rows: of 32 vector registers, or of 16
   const int64_t step = kColumns ? 1 : lda;

@@ -115,11 +115,11 @@ class TimedBackend final : public CpuBackend {
     return timed("attention_backward", 0,
                  [&] { return CpuBackend::attention_backward(dq, dk, dk_rope, dv, dout, out, lse, args); });
   }
-  void cache_store(T cache, T rows, int64_t column, const CachePlaces& places) override {
-    return timed("cache_store", 0, [&] { return CpuBackend::cache_store(cache, rows, column, places); });
+  void cache_store(const LayerCache& cache, T k, T k_rope, T v, const CachePlaces& places) override {
+    return timed("cache_store", 0, [&] { return CpuBackend::cache_store(cache, k, k_rope, v, places); });
   }
-  void cached_attention(T out, T q, T k, T v, const CachePlaces& places, double scale) override {
-    return timed("cached_attention", 0, [&] { return CpuBackend::cached_attention(out, q, k, v, places, scale); });
+  void cached_attention(T out, T q, const LayerCache& cache, const CachePlaces& places, double scale) override {
+    return timed("cached_attention", 0, [&] { return CpuBackend::cached_attention(out, q, cache, places, scale); });
   }
   void mla_absorb_query(T q_latent, T q_nope, T w) override {
     return timed("mla_absorb_query", 0, [&] { return CpuBackend::mla_absorb_query(q_latent, q_nope, w); });

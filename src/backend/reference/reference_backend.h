@@ -54,8 +54,9 @@ class ReferenceBackend : public HostBackend {
   void attention_backward(const Tensor& dq, const Tensor& dk, const Tensor& dk_rope, const Tensor& dv,
                           const Tensor& dout, const Tensor& out, const Tensor& lse, const AttentionArgs& args) override;
   // cache.cpp
-  void cache_store(const Tensor& cache, const Tensor& rows, int64_t column, const CachePlaces& places) override;
-  void cached_attention(const Tensor& out, const Tensor& q, const Tensor& k, const Tensor& v, const CachePlaces& places,
+  void cache_store(const LayerCache& cache, const Tensor& k, const Tensor& k_rope, const Tensor& v,
+                   const CachePlaces& places) override;
+  void cached_attention(const Tensor& out, const Tensor& q, const LayerCache& cache, const CachePlaces& places,
                         double scale) override;
   void mla_absorb_query(const Tensor& q_latent, const Tensor& q_nope, const Tensor& w) override;
   void mla_absorb_output(const Tensor& out, const Tensor& latent, const Tensor& w) override;

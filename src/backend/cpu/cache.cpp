@@ -1,0 +1,251 @@
+// The paged cache: storing into blocks, and attention over them. Splits the work into tasks for the kernels.
+#include <vector>
+
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/rows.h"
+#include "backend/cpu/scratch.h"
+
+namespace tenth {
+namespace {
+
+using namespace cpu;
+
+static_assert(kCacheBlock == kAttentionKeys);
+
+constexpr int64_t kTaskRows = 128;    // queries times heads that share one reading of the keys
+constexpr int64_t kSerialWork = 1e6;  // multiply-adds below which one thread is enough
+
+// Tokens that follow each other in the batch and in their sequence.
+struct Run {
+  int64_t token, count;  // the first of them, in the batch
+  int64_t first;         // its position
+  const int32_t* blocks;
+};
+
+// The tables of a batch, checked as they are walked: a wrong number would be a write anywhere in memory.
+class Places {
+ public:
+  Places(const char* op, const CachePlaces& places, const LayerCache& cache)
+      : op_(op),
+        places_(places),
+        sequences_(places.sequences.data<int32_t>()),
+        positions_(places.positions.data<int32_t>()),
+        tables_(places.tables.data<int32_t>()),
+        blocks_((cache.latent ? cache.latent : cache.keys).dim(0)) {}
+
+  // Calls body(run) for runs of at most `most` tokens that cover the first `tokens`; none straddles a multiple of
+  // `unit` positions.
+  template <class Body>
+  void each_run(int64_t tokens, int64_t most, int64_t unit, const Body& body) const {
+    for (int64_t n = 0, next; n < tokens; n = next) {
+      for (next = n + 1; next < tokens && next - n < most && follows(next) && positions_[next] % unit != 0;) next++;
+      body(Run{n, next - n, positions_[n], table_of(n, positions_[next - 1])});
+    }
+  }
+
+ private:
+  bool follows(int64_t n) const { return sequences_[n] == sequences_[n - 1] && positions_[n] == positions_[n - 1] + 1; }
+
+  const int32_t* table_of(int64_t n, int64_t last) const {
+    const int64_t sequence = sequences_[n], width = places_.tables.dim(1), wanted = last / kCacheBlock + 1;
+    if (sequence < 0 || sequence >= places_.tables.dim(0) || positions_[n] < 0 || wanted > width)
+      fail(ErrorKind::kInternal, "[{}] position {} of sequence {}: the block tables have the shape {}", op_, last,
+           sequence, places_.tables.shape().text());
+    const int32_t* table = tables_ + sequence * width;
+    for (int64_t i = 0; i < wanted; i++) {
+      if (table[i] >= 0 && table[i] < blocks_) continue;
+      fail(ErrorKind::kInternal, "[{}] block {} of sequence {} is {}: the cache has {}", op_, i, sequence, table[i],
+           blocks_);
+    }
+    return table;
+  }
+
+  const char* op_;
+  const CachePlaces& places_;
+  const int32_t *sequences_, *positions_, *tables_;
+  int64_t blocks_;
+};
+
+// to (columns, 64) from x (rows, columns), its rows x_row apart, transposed.
+template <class T>
+void store_transposed(T* to, const T* x, int64_t x_row, int64_t rows, int64_t columns) {
+  for (int64_t d = 0; d < columns; d++)
+    for (int64_t i = 0; i < rows; i++) to[d * kCacheBlock + i] = x[i * x_row + d];
+}
+
+template <class T>
+void store_rows(T* to, int64_t to_row, const T* x, int64_t x_row, int64_t rows, int64_t columns) {
+  for (int64_t i = 0; i < rows; i++) std::copy_n(x + i * x_row, columns, to + i * to_row);
+}
+
+// One key head of a run within one block.
+template <class T>
+void store_run(const LayerCache& cache, const Tensor& k, const Tensor& k_rope, const Tensor& v, const Run& run,
+               int64_t head) {
+  const int64_t block = run.blocks[run.first / kCacheBlock], offset = run.first % kCacheBlock, dk = k.dim(2);
+  const T* from = data_of<T>(k) + run.token * k.stride(0) + head * k.stride(1);
+  const T* rope = k_rope ? data_of<T>(k_rope) + run.token * k_rope.stride(0) : nullptr;
+  if (cache.latent) {
+    const int64_t width = cache.latent.dim(2);
+    T* to = data_of<T>(cache.latent) + (block * kCacheBlock + offset) * width;
+    store_rows(to, width, from, k.stride(0), run.count, dk);
+    if (rope) store_rows(to + dk, width, rope, k_rope.stride(0), run.count, k_rope.dim(1));
+    return;
+  }
+  T* to = data_of<T>(cache.keys) + block * cache.keys.stride(0) + head * cache.keys.stride(1) + offset;
+  store_transposed(to, from, k.stride(0), run.count, dk);
+  if (rope) store_transposed(to + dk * kCacheBlock, rope, k_rope.stride(0), run.count, k_rope.dim(1));
+  const int64_t dv = v.dim(2);
+  store_rows(data_of<T>(cache.values) + block * cache.values.stride(0) + head * cache.values.stride(1) + offset * dv,
+             dv, data_of<T>(v) + run.token * v.stride(0) + head * v.stride(1), v.stride(0), run.count, dv);
+}
+
+struct Item {
+  Run run;
+  int64_t head, head_begin, heads;  // of the keys; of the queries that share it
+  int64_t split = -1;               // of the keys; -1: all
+  int64_t parts = 0;                // where those of all splits begin
+};
+
+int64_t splits_of(const Item& item) {
+  return (item.run.first + item.run.count + kAttentionSplit - 1) / kAttentionSplit;
+}
+
+// Divides few items among the threads: the keys, and the heads where that is not enough. No division changes a result,
+// so it may depend on the number of threads. Returns how many floats the parts take.
+int64_t divide(std::vector<Item>& items, std::vector<Item>& joins, int64_t dv) {
+  thread_local std::vector<Item> whole;
+  whole.swap(items);
+  items.clear();
+  int64_t splits = 0, floats = 0;
+  for (const Item& item : whole) splits += splits_of(item);
+  for (Item item : whole) {
+    const int64_t heads = item.heads, pieces = std::max<int64_t>(1, 2 * thread_count() / splits);
+    const int64_t together = std::max<int64_t>(8, (heads + pieces - 1) / pieces);
+    for (item.head_begin = 0; item.head_begin < heads; item.head_begin += together) {
+      item.heads = std::min(together, heads - item.head_begin);
+      if (splits_of(item) == 1) {
+        items.push_back(item);
+        continue;
+      }
+      item.parts = floats;
+      joins.push_back(item);
+      floats += splits_of(item) * attention_part_floats(item.heads * item.run.count, dv);
+      for (int64_t split = 0; split < splits_of(item); split++) {
+        items.push_back(item);
+        items.back().split = split;
+      }
+    }
+  }
+  return floats;
+}
+
+template <class T>
+AttentionRows<T> rows_of(const Item& item, const Tensor& out, const Tensor& q, int64_t sharing) {
+  const int64_t head = item.head * sharing + item.head_begin;
+  return {.q = data_of<T>(q) + item.run.token * q.stride(0) + head * q.stride(1),
+          .out = data_of<T>(out) + item.run.token * out.stride(0) + head * out.stride(1),
+          .lse = nullptr,
+          .q_row = q.stride(0),
+          .q_head = q.stride(1),
+          .out_row = out.stride(0),
+          .out_head = out.stride(1),
+          .lse_row = 0,
+          .first = item.run.first,
+          .queries = item.run.count,
+          .heads = item.heads};
+}
+
+template <class T>
+CacheSide<T> side_of(const Item& item, const LayerCache& cache, int64_t dv, double scale) {
+  CacheSide<T> side = {};
+  side.blocks = item.run.blocks;
+  side.dv = dv;
+  side.scale = float(scale);
+  if (cache.latent) {
+    side.keys = side.values = data_of<T>(cache.latent);
+    side.key_block = side.value_block = cache.latent.stride(0);
+    side.d = side.value_row = cache.latent.dim(2);
+    side.latent = true;
+    return side;
+  }
+  side.keys = data_of<T>(cache.keys) + item.head * cache.keys.stride(1);
+  side.values = data_of<T>(cache.values) + item.head * cache.values.stride(1);
+  side.key_block = cache.keys.stride(0);
+  side.value_block = cache.values.stride(0);
+  side.value_row = dv;
+  side.d = cache.keys.dim(2);
+  return side;
+}
+
+template <class T>
+int64_t attend_floats(const AttendCachedTask<T>& t) {
+  const int64_t d = (t.side.d + 15) / 16 * 16, dv = (t.side.dv + 15) / 16 * 16;
+  const int64_t rows = (t.rows.queries * t.rows.heads + 15) / 16 * 16;
+  return kAttentionKeys * (d + std::max(d, dv) + 2 * kAttentionFewRows) + d * kAttentionFewRows +
+         rows * (d + 2 * dv + 4) + 256;
+}
+
+template <class Body>
+void run_items(int64_t count, int64_t work, const Body& body) {
+  if (work < kSerialWork) {
+    for (int64_t i = 0; i < count; i++) body(i);
+  } else {
+    parallel_each(count, body);
+  }
+}
+
+}  // namespace
+
+void CpuBackend::cache_store(const LayerCache& cache, const Tensor& k, const Tensor& k_rope, const Tensor& v,
+                             const CachePlaces& places) {
+  thread_local std::vector<Run> runs;
+  runs.clear();
+  const int64_t heads = k.dim(1), width = k.dim(2) + (v ? v.dim(2) : 0);
+  Places("cache_store", places, cache).each_run(k.dim(0), kCacheBlock, kCacheBlock, [&](const Run& run) {
+    runs.push_back(run);
+  });
+  with_type(k, "cache_store", [&]<class T>(T) {
+    const std::vector<Run>& all = runs;  // this thread's
+    const int64_t grain = row_grain(width * k.dim(0) / std::max<int64_t>(1, int64_t(all.size())), 4);
+    parallel_for(int64_t(all.size()) * heads, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; i++) store_run<T>(cache, k, k_rope, v, all[size_t(i / heads)], i % heads);
+    });
+  });
+}
+
+// Tokens that follow each other (a prompt's next part, drafts) share one reading of their keys.
+void CpuBackend::cached_attention(const Tensor& out, const Tensor& q, const LayerCache& cache,
+                                  const CachePlaces& places, double scale) {
+  const int64_t key_heads = cache.latent ? 1 : cache.keys.dim(1), sharing = q.dim(1) / key_heads, dv = out.dim(2);
+  thread_local std::vector<Item> kept_items, kept_joins;  // so that decoding asks for no memory
+  std::vector<Item>&items = kept_items, &joins = kept_joins;
+  items.clear();
+  joins.clear();
+  int64_t work = 0, floats = 0;
+  Places("cached_attention", places, cache)
+      .each_run(q.dim(0), std::max<int64_t>(1, kTaskRows / sharing), INT64_MAX, [&](const Run& run) {
+        for (int64_t g = 0; g < key_heads; g++) items.push_back({run, g, 0, sharing});
+        work += run.count * (run.first + 1) * q.dim(1) * (q.dim(2) + dv);
+      });
+  const int64_t threads = thread_count();
+  if (threads > 1 && work >= kSerialWork && int64_t(items.size()) < 4 * threads) floats = divide(items, joins, dv);
+  const Tensor memory = floats > 0 ? Tensor::make(*this, DType::kF32, {floats}) : Tensor();
+  float* parts = data_of<float>(memory);
+  with_type(q, "cached_attention", [&]<class T>(T) {
+    const AttentionKernelsOf<T>& kernels = pick<T>(*cpu::kernels().attention);
+    run_items(int64_t(items.size()), work, [&](int64_t i) {
+      const Item& item = items[size_t(i)];
+      const AttentionRows<T> rows = rows_of<T>(item, out, q, sharing);
+      const int64_t part = attention_part_floats(rows.heads * rows.queries, dv);
+      const AttendCachedTask<T> task = {.side = side_of<T>(item, cache, dv, scale),
+                                        .rows = rows,
+                                        .part = item.split < 0 ? nullptr : parts + item.parts + item.split * part,
+                                        .split = item.split};
+      kernels.attend_cached(task, scratch(attend_floats(task)));
+    });
+    for (const Item& item : joins) kernels.attend_join({rows_of<T>(item, out, q, sharing), dv, parts + item.parts});
+  });
+}
+
+}  // namespace tenth
