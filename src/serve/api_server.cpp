@@ -219,6 +219,13 @@ void ApiServer::handle(const HttpRequest& request, std::shared_ptr<HttpExchange>
     answer(Call{*service, request, exchange, id, arrived}, headers);
   } catch (const ApiError& error) {
     reply_error(*exchange, request.path, error);
+  } catch (const Error& error) {
+    // What rooms below refuse of a request's contents: a text without tokens, a template that raises.
+    const bool theirs = error.kind() == ErrorKind::kInput || error.kind() == ErrorKind::kUnsupported;
+    if (!theirs) std::fprintf(stderr, "request %s: %s\n", id.c_str(), error.what());
+    reply_error(*exchange, request.path,
+                theirs ? ApiError(400, "invalid_request_error", error.what())
+                       : ApiError(500, "server_error", "an error of the server, see its log: " + id));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "request %s: %s\n", id.c_str(), error.what());
     reply_error(*exchange, request.path, ApiError(500, "server_error", "an error of the server, see its log: " + id));

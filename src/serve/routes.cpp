@@ -74,23 +74,14 @@ void detokenize(const Call& call) {
       throw invalid_field("tokens", fmt::format("expected ids below {}, got {}", tokenizer.vocab_size(), id.dump()));
     ids.push_back(id.get<int32_t>());
   }
-  std::string text;
-  try {
-    text = tokenizer.decode(ids, false);
-  } catch (const Error& e) {
-    throw invalid_field("tokens", e.what());
-  }
+  const std::string text = tokenizer.decode(ids, false);
   reply_json(*call.exchange, 200, {{"prompt", text}, {"content", text}});
 }
 
 void apply_template(const Call& call) {
   const OrderedJson body = parse_body(call.request.body);
   const ChatRequest chat = read_chat(Fields(body), call.service);
-  try {
-    reply_json(*call.exchange, 200, {{"prompt", chat_of(call.service).render(chat).text()}});
-  } catch (const Error& e) {
-    throw ApiError(400, "invalid_request_error", e.what(), "messages", "invalid_value");
-  }
+  reply_json(*call.exchange, 200, {{"prompt", chat_of(call.service).render(chat).text()}});
 }
 
 void health(const Call& call) {

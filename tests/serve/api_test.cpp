@@ -125,10 +125,12 @@ TEST(Api, RefusesByTheFieldsName) {
   refuses(path, "{\"messages\": [{\"role\": \"user\"}]}", 400, "messages[0].content");
   refuses(path, "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image_url\"}]}]}", 400,
           "messages[0].content[0].type");
+  for (const char* value : {"3", "-1", "\"1\"", "[1]", "true"})
+    refuses(path,
+            fmt::format("{{\"messages\": [{{\"role\": \"user\", \"content\": \"1\"}}], \"temperature\": {}}}", value),
+            400, "temperature");
   refuses(path, "{\"model\": \"other\", \"messages\": []}", 404, "model");
   for (const auto& [field, param] : std::vector<std::pair<std::string, std::string>>{
-           {R"("temperature": 3)", "temperature"},
-           {R"("temperature": "1")", "temperature"},
            {R"("top_p": -0.1)", "top_p"},
            {R"("n": 100)", "n"},
            {R"("n": 1.5)", "n"},

@@ -147,6 +147,7 @@ TEST(Http, TheQueueIsBounded) {
 
 TEST(Http, EndsRunningStreamsInGoodOrder) {
   TestServer server;
+  const uint16_t port = server.port();
   Client running(server.port());
   running.send(request_text("POST", "/v1/completions", long_stream()));
   EXPECT_TRUE(running.read_until("data: "));
@@ -154,20 +155,21 @@ TEST(Http, EndsRunningStreamsInGoodOrder) {
   const Reply whole = running.reply();
   EXPECT_EQ(events_of(whole.body).back(), "[DONE]");
   stopping.join();
-  EXPECT_FALSE(Client(server.port()).connected());
+  EXPECT_FALSE(Client(port).connected());
 }
 
 TEST(Http, WhatDoesNotEndInTimeGetsAnError) {
   ApiServerOptions options;
   options.drain_seconds = 0;
   TestServer server(options, {.max_sequences = 1});
-  Client running(server.port()), waiting(server.port());
-  running.send(request_text("POST", "/v1/completions", long_stream()));
-  EXPECT_TRUE(running.read_until("data: "));
-  waiting.send(request_text("POST", "/v1/completions", long_stream()));
-  EXPECT_TRUE(waiting.read_until("200 OK"));
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 60; i++) {  // one at a time: seconds of work
+    clients.push_back(std::make_unique<Client>(server.port()));
+    clients.back()->send(request_text("POST", "/v1/completions", long_stream()));
+    EXPECT_TRUE(clients.back()->read_until("200 OK"));
+  }
   std::thread stopping([&] { server.stop(); });
-  const std::vector<std::string> events = events_of(waiting.reply().body);
+  const std::vector<std::string> events = events_of(clients.back()->reply().body);
   ASSERT_FALSE(events.empty());
   EXPECT_NE(events.back().find("shutting down"), std::string::npos) << events.back();
   stopping.join();
@@ -180,11 +182,13 @@ TEST(Http, AClientThatDoesNotReadIsDropped) {
   TestServer server(options);
   Client client(server.port());
   // Some hundred bytes a token with log-probabilities: more than the buffers of both sockets hold.
-  for (int i = 0; i < 200; i++)
-    client.send(request_text("POST", "/v1/completions",
-                             R"({"prompt": [5, 6], "max_tokens": 500, "ignore_eos": true, "stream": true,
-                                 "logprobs": 20, "n": 8})"));
+  client.send(request_text("POST", "/v1/completions",
+                           R"({"prompt": [5, 6], "max_tokens": 500, "ignore_eos": true, "stream": true,
+                               "logprobs": 20, "n": 8})"));
+  while (server.service().engine().statistics().new_tokens == 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   EXPECT_TRUE(server.idle());
+  EXPECT_LT(server.service().engine().statistics().new_tokens, 8 * 500);
 }
 
 }  // namespace
