@@ -22,6 +22,7 @@ SEES = {
     "checkpoint": "base tensor backend autograd nn",
     "tokenizer": "base",
     "jinja": "base",
+    "grammar": "base",
     "chat": "base jinja tokenizer",
     "hub": "base",
     "data": "base tokenizer",
