@@ -282,7 +282,7 @@ Engine::Drawn Engine::draw_one(Sequence& sequence, std::span<float> logits) {
   const EngineRequest& request = sequence.request;
   const Thinking& thinking = request.thinking;
   if (!all_finite(logits)) return {{}, "the model's logits are not finite"};
-  if (request.max_new_tokens == 0) return {{.id = 0}, ""};
+  if (request.max_new_tokens == 0) return {TokenReport{0, 0, {}}, ""};
   if (request.top_logprobs >= 0) raw.assign(logits.begin(), logits.end());
   const auto before = std::span<const int32_t>(sequence.ids).subspan(request.prompt.size());
   Drawn y;

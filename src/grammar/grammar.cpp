@@ -6,6 +6,7 @@
 #include "grammar/gbnf.h"
 #include "grammar/item_sets.h"
 #include "grammar/json_schema.h"
+#include "grammar/network.h"
 
 namespace tenth {
 namespace {
@@ -26,6 +27,21 @@ Grammar Grammar::from_json_schema(const OrderedJson& schema, const std::string& 
 
 Grammar Grammar::json_object() {
   return from_json_schema(OrderedJson{{"type", "object"}}, "json_object", MemberOrder::kAny);
+}
+
+Grammar Grammar::list(const std::string& before, const std::vector<Item>& items, const std::string& between,
+                      const std::string& after, bool several) {
+  NetworkBuilder builder("calls");
+  const uint32_t root = builder.add_rule("calls");
+  const uint32_t first = builder.text(builder.start(root), before), end = builder.add_state();
+  for (const Item& item : items) {
+    const uint32_t behind = builder.add_state();
+    builder.call(builder.text(first, item.before), builder.include(*item.grammar.network()), behind);
+    builder.skip(builder.text(behind, item.after), end);
+  }
+  if (several) builder.skip(builder.text(end, between), first);
+  builder.accept(builder.text(end, after));
+  return Grammar(builder.finish(root));
 }
 
 bool Grammar::accepts(std::string_view text) const {

@@ -36,6 +36,11 @@ class Grammar {
   static Grammar from_gbnf(std::string_view text, const std::string& where);
   static Grammar from_json_schema(const OrderedJson& schema, const std::string& where, MemberOrder order);
   static Grammar json_object();  // any JSON object
+  // One item, or several with `between` them, within `before` and `after`. An item: its own before, a grammar, its own
+  // after. For calls of tools.
+  struct Item;
+  static Grammar list(const std::string& before, const std::vector<Item>& items, const std::string& between,
+                      const std::string& after, bool several);
 
   const std::shared_ptr<const Network>& network() const { return network_; }
   bool accepts(std::string_view text) const;  // the whole text; for tests and tools
@@ -43,6 +48,12 @@ class Grammar {
  private:
   explicit Grammar(Network network);
   std::shared_ptr<const Network> network_;
+};
+
+struct Grammar::Item {
+  std::string before;
+  Grammar grammar;
+  std::string after;
 };
 
 // A grammar over the tokens of one vocabulary, with the masks and steps found so far: share it between all sequences

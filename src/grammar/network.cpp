@@ -119,6 +119,35 @@ uint32_t NetworkBuilder::object_state(ObjectPlan plan, uint32_t& next) {
   return first;
 }
 
+uint32_t NetworkBuilder::include(const Network& other) {
+  const auto size = [](const auto& list) { return uint32_t(list.size()); };
+  const uint32_t states = size(network_.states), rules = size(network_.rules), counts = size(network_.counts),
+                 objects = size(network_.objects);
+  for (uint32_t i = 0; i + 1 < other.states.size(); i++) {
+    Network::State state = other.states[i];
+    const bool counted = state.kind == Network::Kind::kCounted || state.kind == Network::Kind::kRepeat;
+    if (state.kind != Network::Kind::kPlain) state.index += counted ? counts : objects;
+    add_state(state);
+    for (const Network::Edge& e : other.edges_of(i)) edge(i + states, e.low, e.high, e.to + states);
+    for (const Network::Call& c : other.calls_of(i)) call(i + states, c.rule + rules, c.to + states);
+    for (uint32_t to : other.skips_of(i)) skip(i + states, to + states);
+  }
+  for (Network::Count count : other.counts) {
+    if (count.rule != kNoRule) count.rule += rules;
+    network_.counts.push_back(count);
+  }
+  for (ObjectPlan plan : other.objects) {
+    for (uint32_t& member : plan.members) member += rules;
+    for (uint32_t* state : {&plan.comma, &plan.close, &plan.after, &plan.next}) *state += states;
+    network_.objects.push_back(std::move(plan));
+  }
+  for (Network::Rule rule : other.rules) {
+    rule.start += states;
+    network_.rules.push_back(std::move(rule));
+  }
+  return other.root + rules;
+}
+
 // A rule is nullable where its end is reached without a character; a call of such a rule may be left out.
 void NetworkBuilder::find_nullable() {
   const size_t n = network_.states.size();

@@ -105,6 +105,8 @@ class NetworkBuilder {
   uint32_t counted_rule(std::span<const CharRange> ranges, uint32_t min, uint32_t max, Spelling spelling,
                         std::string name);
   uint32_t dfa_rule(const CharDfa& dfa, Spelling spelling, std::string name);
+  // Takes over another network whole. Its root is the rule that is given back.
+  uint32_t include(const Network& other);
   // The states behind the brace of an object (the result) and behind a comma (next). plan's comma and close are set by
   // the caller, the others here.
   uint32_t object_state(ObjectPlan plan, uint32_t& next);
