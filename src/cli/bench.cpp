@@ -363,6 +363,23 @@ void add_bench_commands(CLI::App& app) {
   count("--new-tokens", rollouts->new_tokens, "Tokens to sample for each");
   count("--runs", rollouts->runs, "Times to measure it");
   command->footer("Example: tenth bench rollouts --dtype bf16 --json");
+
+  auto serve = std::make_shared<ServeBenchOptions>();
+  command = add_bench(*bench, "serve", "Load on a server of OpenAI's /v1/completions, this one or another",
+                      [serve] { return bench_serve(*serve); });
+  command->add_option("--url", serve->url, "Of the server, without /v1")->capture_default_str();
+  command->add_option("--model", serve->model, "Name that the server knows it by");
+  command->add_option("--api-key", serve->key, "Where the server wants one");
+  command->add_option("--clients", serve->clients, "Closed loop: so many clients at a time")->delimiter(',');
+  command->add_option("--requests", serve->requests, "Of each client")->capture_default_str();
+  command->add_option("--rate", serve->rates, "Open loop in its place: requests a second")->delimiter(',');
+  command->add_option("--seconds", serve->seconds, "At each rate")->capture_default_str();
+  command->add_option("--prompt-tokens", serve->prompt_tokens, "Length of the prompts")->capture_default_str();
+  command->add_option("--new-tokens", serve->new_tokens, "Tokens of an answer")->capture_default_str();
+  command->add_option("--lowest-id", serve->lowest_id, "Least id in a prompt")->capture_default_str();
+  command->add_option("--highest-id", serve->highest_id, "Greatest id in a prompt")->capture_default_str();
+  command->add_option("--plot", serve->plot, "SVG file to write");
+  command->footer("Example: tenth bench serve --url http://127.0.0.1:8080 --clients 1,8,32");
 }
 
 }  // namespace tenth
