@@ -341,12 +341,14 @@ void add_bench_commands(CLI::App& app) {
   auto generate = std::make_shared<GenerateBenchOptions>();
   command = add_bench(*bench, "generate", "One sequence of a model on disk: load, prefill, decode, memory",
                       [generate] { return bench_generate(*generate); });
-  command->add_option("--model", generate->model.model, "Model folder or .gguf file")->required();
+  command->add_option("--model", generate->model.model, "Model folder, .gguf file, or name that was pulled")
+      ->required();
   command->add_option("--dtype", generate->model.dtype, "auto (as stored), f32, bf16")->capture_default_str();
   command->add_option("--prompt-tokens", generate->prompts, "Lengths of prompts to time")->delimiter(',');
   command->add_option("--depth", generate->depths, "Tokens in the cache before those that are timed")->delimiter(',');
   command->add_option("--new-tokens", generate->new_tokens, "Tokens to time")->capture_default_str();
   command->add_option("--runs", generate->runs, "Times to measure; the best counts")->capture_default_str();
+  generate->speculation.add_to(*command);
   command->footer("Example: tenth bench generate --model SmolLM2-135M-Instruct.Q4_1.gguf --depth 0,2048");
 
   auto rollouts = std::make_shared<RolloutBenchOptions>();

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "cli/model_options.h"
+#include "cli/speculation_options.h"
 #include "tensor/dtype.h"
 
 namespace tenth {
@@ -30,6 +31,7 @@ struct GenerateBenchOptions {
   ModelOptions model;
   std::vector<int> prompts = {512}, depths = {0, 2048};
   int new_tokens = 64, runs = 2;
+  SpeculationOptions speculation;
 };
 
 struct ServeBenchOptions {
