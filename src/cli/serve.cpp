@@ -50,6 +50,7 @@ std::shared_ptr<const ChatRenderer> chat_of(const Tokenizer& tokenizer, const st
 
 void serve(ServeOptions& options) {
   add_keys(options);
+  if (options.server.runs.empty() && std::filesystem::is_directory("runs")) options.server.runs = "runs";
   watch_interrupts();
   ApiServer server(options.server);
   const auto model = options.model.load();
@@ -106,6 +107,8 @@ void add_serve_commands(CLI::App& app) {
   command->add_option("--allow-host", options->server.hosts, "Further names by which browsers may call it");
   command->add_option("--cors-origin", options->server.origins, "Pages of other origins that may call it");
   command->add_option("--access-log", options->server.access_log, "File for a line of JSON each request; -: stderr");
+  command->add_option("--runs", options->server.runs, "Folder of runs that the page shows; runs/ where there is one")
+      ->check(CLI::ExistingDirectory);
   command->footer("Example: tenth serve --model runs/demo/model --port 8080");
   command->callback([options] { serve(*options); });
 }

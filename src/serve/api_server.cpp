@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "serve/page.h"
+#include "serve/runs_routes.h"
 #include "serve/sse.h"
 
 namespace tenth {
@@ -86,6 +87,8 @@ const std::vector<ApiServer::Route>& ApiServer::routes() {
       {"POST", "/apply-template", apply_template, false},
       {"GET", "/metrics", show_metrics, false},
       {"GET", "/version", version, false},
+      {"GET", "/api/runs", list_runs, false},
+      {"GET", "/api/runs/*", show_run, false},
       {"GET", "/health", health, true},
       {"GET", "/", show_page, true},
       {"GET", "/web/*", show_page, true},
@@ -216,7 +219,7 @@ void ApiServer::handle(const ClientRequest& request, std::shared_ptr<HttpExchang
       check_key(request);
       throw ApiError(503, "service_unavailable", "the model is being loaded");
     }
-    answer(Call{*service, request, exchange, id, arrived}, headers);
+    answer(Call{*service, request, exchange, id, arrived, options_.runs}, headers);
   } catch (const ApiError& error) {
     reply_error(*exchange, request.path, error);
   } catch (const Error& error) {

@@ -22,6 +22,7 @@ struct ApiServerOptions {
   std::vector<std::string> hosts;    // further names by which browsers may call it
   std::vector<std::string> origins;  // of other pages that may call it (CORS)
   std::string access_log;            // a file, a line of JSON each request; "-": standard error; "": none
+  std::string runs;                  // the folder of runs that the page shows; "": none
   int drain_seconds = 30;
 };
 

@@ -15,6 +15,7 @@ struct Call {
   std::shared_ptr<HttpExchange> exchange;
   std::string id;      // of the request, in the log and in x-request-id
   double arrived = 0;  // monotonic seconds
+  std::string runs;    // the folder of runs that the page shows; "": none
 };
 
 void chat_completions(const Call& call);  // POST /v1/chat/completions

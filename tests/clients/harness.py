@@ -1,0 +1,129 @@
+"""The real binary for tests with real clients: a tiny model of a few training steps, and a server of it.
+
+    from harness import Server, tiny_run
+    with Server(tiny_run()) as server:
+        server.url, server.model, server.pid
+
+TENTH_BINARY names the binary (ctest sets it).
+"""
+import atexit
+import functools
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+
+BINARY = os.environ.get("TENTH_BINARY") or str(pathlib.Path(__file__).resolve().parents[2] / "build/tenth")
+
+# Sums of two or three terms, as in tests/tiny_run.h: every stage, a mixture of four experts, a second or two.
+RECIPE = """
+[run]
+seed = 1
+eval_problems = 10
+[task]
+name = "chain"
+terms_min = 2
+terms_max = 3
+max_value = 9
+p_direct = 1
+p_chat = 1
+p_equations = 0
+[model]
+hidden_size = 32
+num_hidden_layers = 2
+num_attention_heads = 2
+kv_lora_rank = 16
+qk_nope_head_dim = 8
+qk_rope_head_dim = 8
+v_head_dim = 8
+intermediate_size = 64
+moe_intermediate_size = 32
+n_routed_experts = 4
+max_position_embeddings = 256
+[train]
+steps = 30
+batch_tokens = 384
+[optim]
+warmup_steps = 2
+[sft]
+steps = 4
+batch_tokens = 384
+[rl]
+steps = 4
+prompts = 4
+samples = 8
+max_new_tokens = 20
+eval_every = 2
+"""
+
+
+def temporary_folder():
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="tenth-clients-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@functools.cache
+def tiny_run():
+    """The folder of a finished run, .../runs/tiny; its model is in .../runs/tiny/model. Made once a process."""
+    folder = temporary_folder()
+    (folder / "tiny.toml").write_text(RECIPE)
+    run = folder / "runs" / "tiny"
+    done = subprocess.run([BINARY, "train", str(folder / "tiny.toml"), "--out", str(run)], capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        sys.exit(f"the tiny run failed:\n{done.stdout}\n{done.stderr}")
+    return run
+
+
+class Server:
+    """`tenth serve` on a free port, ready; ended (SIGTERM) with the block. run: a folder of a run, or None for options
+    that name a model themselves. options: further ones of the command line; env: of the environment."""
+
+    def __init__(self, run, *options, env=None):
+        self.model = None
+        command = [BINARY, "serve", "--port", "0", *options]
+        if run:
+            command += ["--model", str(run / "model"), "--runs", str(run.parent)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=temporary_folder(),
+                                        env={**os.environ, **(env or {})})
+        self.output = []
+        while True:
+            line = self.process.stdout.readline()
+            if not line:
+                raise RuntimeError("the server did not start:\n" + "".join(self.output))
+            self.output.append(line)
+            if match := re.match(r"(\S+) is served at (http://\S+)", line):
+                self.model, self.url = match.groups()
+            if "base URL" in line:
+                break
+        # What it writes later must not fill the pipe.
+        self.reader = threading.Thread(target=lambda: self.output.extend(self.process.stdout), daemon=True)
+        self.reader.start()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def stop(self):
+        """Ends it and returns its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(timeout=40)
+        finally:
+            self.process.kill()
+        self.reader.join(5)
+        return code
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *failure):
+        code = self.stop()
+        if not failure[0] and code:
+            raise AssertionError(f"the server ended with {code}:\n" + "".join(self.output))
