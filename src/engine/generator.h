@@ -112,12 +112,8 @@ class Generator {
   int32_t next_sample_ = 0;
   std::vector<Sequence> sequences_;
   // Scratch that is kept from step to step, so that decoding asks for no memory.
-<<<<<<< HEAD
-  std::vector<int32_t> ids_, positions_, owners_, chosen_, row_index_, next_, tables_;
+  std::vector<int32_t> ids_, positions_, owners_, chosen_, row_index_, next_, tables_, found_;
   std::vector<size_t> all_;
-=======
-  std::vector<int32_t> ids_, positions_, slots_, chosen_, row_index_, next_, found_;
->>>>>>> h2
   std::vector<int32_t> experts_;
   std::vector<float> host_logits_, host_logprobs_;
   std::vector<Row> rows_, kept_;
