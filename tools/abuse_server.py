@@ -40,10 +40,10 @@ def at_idle(url, seconds=30):
     return state(url)
 
 
-def request_text(host, tokens, prompt=(5, 6, 7)):
+def request_text(host, tokens, prompt=(5, 6, 7), more=""):
     body = json.dumps({"prompt": list(prompt), "max_tokens": tokens, "ignore_eos": True, "stream": True})
     return (f"POST /v1/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n{body}").encode()
+            f"{more}Content-Length: {len(body)}\r\n\r\n{body}").encode()
 
 
 async def abort_once(host, port, rng, tokens):
@@ -103,7 +103,8 @@ async def overload(host, port, seconds, clients, tokens):
             began = time.monotonic()
             try:
                 reader, writer = await asyncio.open_connection(host, port)
-                writer.write(request_text(host, tokens, [rng.randrange(5, 50) for _ in range(8)]))
+                writer.write(request_text(host, tokens, [rng.randrange(5, 50) for _ in range(8)],
+                                          "Connection: close\r\n"))
                 head = await reader.readline()
                 if b" 200 " not in head:
                     refused.append(time.monotonic() - began)
