@@ -20,9 +20,10 @@ class Lines {
         continue;
       }
       this.id = id;
-      if (!text) return any;
+      const next = Number(response.headers.get("X-Next-Offset"));
+      if (!text || !(next > this.offset)) return any;
       any = true;
-      this.offset = Number(response.headers.get("X-Next-Offset"));
+      this.offset = next;
       for (const line of text.split("\n")) {
         try {
           if (line) this.take(JSON.parse(line));

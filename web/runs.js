@@ -101,7 +101,7 @@ export class RunsView {
     this.content.replaceChildren(
       h("header", { class: "panel-head" },
         h("h1", {}, this.shown.map(({ name }, i) => h("span", { class: `run-name c${i}` }, name))),
-        h("div", { class: "controls" }, h("label", {}, "Beside it ", compare), h("label", {}, "Over ", axis), h("label", {}, "Smooth ", range), h("label", {}, log, " Log scale"))),
+        h("div", { class: "controls" }, h("label", {}, "Compare with ", compare), h("label", {}, "Over ", axis), h("label", {}, "Smooth ", range), h("label", {}, log, " Log scale"))),
       this.facts, this.curves, this.extra);
   }
 

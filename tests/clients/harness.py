@@ -118,6 +118,7 @@ class Server:
         finally:
             self.process.kill()
         self.reader.join(5)
+        self.process.stdout.close()
         return code
 
     def __enter__(self):
