@@ -26,9 +26,9 @@ for target in $targets; do
   found=.cache/fuzz/found/$target
   mkdir -p "$found" ".cache/fuzz/seeds/$target"
   echo "$target: $seconds s"
-  # Ten seconds or 2 GiB for one input is a hang or a bomb: inputs are at most 64 KiB.
-  "$build/$target" -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-    -artifact_prefix=".cache/fuzz/$target-" "$found" ".cache/fuzz/seeds/$target" > ".cache/fuzz/$target.log" 2>&1 ||
+  # Ten seconds, 2 GiB in all or 256 MiB at once for one input is a hang or a bomb: inputs are at most 64 KiB.
+  "$build/$target" -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=256 \
+    -print_final_stats=1 -artifact_prefix=".cache/fuzz/$target-" "$found" ".cache/fuzz/seeds/$target" > ".cache/fuzz/$target.log" 2>&1 ||
     failed="$failed $target"
   grep -E 'number_of_executed_units|SUMMARY|Test unit written|unexpected error' ".cache/fuzz/$target.log" || true
 done

@@ -57,6 +57,30 @@ def small_shard(documents, vocabulary=300):
     return header + struct.pack(f"<{len(documents)}I", *map(len, documents)) + struct.pack(f"<{len(tokens)}H", *tokens)
 
 
+def chats():
+    """Variables as chat templates see them: with and without tools, thoughts and a system's words."""
+    user, thought = {"role": "user", "content": "What is 1+1?"}, "<think>\nEasy.\n</think>\n\n2"
+    call = {"type": "function", "id": "c1", "function": {"name": "add", "arguments": {"a": 1, "b": [2, None]}}}
+    tool = {"type": "function", "function": {"name": "add", "description": "adds", "parameters": {"type": "object"}}}
+    plain = [{"role": "system", "content": "Be brief."}, user, {"role": "assistant", "content": thought}, user]
+    with_calls = [user, {"role": "assistant", "content": "", "tool_calls": [call, call]},
+                  {"role": "tool", "content": "2"}, {"role": "tool", "content": "3"}]
+    names = {"bos_token": "<s>", "eos_token": "</s>", "add_generation_prompt": True}
+    return [{"messages": plain, **names}, {"messages": with_calls, "tools": [tool], "enable_thinking": False, **names}]
+
+
+SNIPPETS = [
+    "{%- for m in messages if m.role == 'user' %}{{ loop.index0 }}:{{ m['content'] | trim | upper }}{% else %}-{% endfor %}",
+    "{% set n = namespace(x=0) %}{% for i in range(3) %}{% set n.x = n.x + i * 2 // 3 %}{% endfor %}{{ n.x ~ 'a' }}",
+    "{% macro f(a, b='c') %}[{{ a }}{{ b }}]{% endmacro %}{{ f(1) }}{{ f(b=[1, {'k': none}], a=messages[-1]) | tojson }}",
+    "{{ messages[0].content.split('<think>')[-1].lstrip('\\n')[::-1] if messages else raise_exception('none') }}",
+    "{% filter upper %}{% raw %}{{ x }}{% endraw %}{% endfilter %}{% with a = 1.5 %}{{ a is number and not a is none }}{% endwith %}",
+    "{{ messages | map(attribute='role') | join(', ') }}{{ messages | selectattr('role', 'equalto', 'user') | list | length }}",
+    "{{ 'a%sb' % 3 }}{{ '%05.2f' | format(2.5) }}{{ strftime_now('%Y') | length }}{{ dict(a=1).items() | list }}",
+    "{{ bos_token | join('-') }}{{ messages[0] | map('upper') | unique | sort(reverse=true) | list }}",
+]
+
+
 def own_formats():
     """Data of the formats that tenth itself defines."""
     hash_ = "0" * 32
@@ -91,7 +115,13 @@ def main():
         write("gguf_fuzz", model.name, model.read_bytes()[:65536])
     for vocabulary in sorted((SHARED / "golden" / "tokenizer_gguf").glob("*.gguf")):
         write("gguf_fuzz", vocabulary.name, vocabulary.read_bytes()[:4096])
+    for i, source in enumerate(SNIPPETS):
+        for j, chat in enumerate(chats()):
+            write("template_fuzz", f"snippet.{i}.{j}", source.encode() + CUT + json.dumps(chat).encode())
     for folder in sorted((SHARED / "data" / "tokenizers").iterdir()):
+        source = json.loads((folder / "tokenizer_config.json").read_text())["chat_template"]
+        for j, chat in enumerate(chats()):
+            write("template_fuzz", f"{folder.name}.{j}", source.encode() + CUT + json.dumps(chat).encode())
         if not (folder / "tokenizer.json").exists():
             continue
         tokenizer = json.dumps(small_tokenizer(json.loads((folder / "tokenizer.json").read_text()))).encode()

@@ -33,6 +33,7 @@ if [ -d "$shared/golden" ]; then
     "$llama/bin/pip" install -q xllamacpp==2026.10.11549 numpy==2.4.6 safetensors==0.8.0
   fi
   "$llama/bin/python" tools/interop_llama.py "$shared" || failed="$failed llama.cpp"
+  "$python" tools/interop_folders.py "$shared"/golden/gguf/*-F32.gguf || failed="$failed folders"
 else
   echo "$shared/golden is not there: golden fixtures not checked (set TENTH_SHARED)"
 fi

@@ -50,7 +50,8 @@ class Plan {
  public:
   Plan(const WeightSource& source) : source_(source), config_(source.config()) {
     add("model.embed_tokens.weight");
-    for (int64_t layer = 0; layer < config_.num_hidden_layers; layer++) add_layer(layer);
+    for (int64_t layer = 0; layer < config_.num_hidden_layers + config_.num_nextn_predict_layers; layer++)
+      add_layer(layer);
     add("model.norm.weight");
     if (!config_.tie_word_embeddings) add("lm_head.weight");
     if (const auto factors = std::make_shared<std::vector<float>>(rope_factors(config_)); !factors->empty()) {
@@ -96,7 +97,13 @@ class Plan {
           "shared_experts.gate_proj.weight", "shared_experts.up_proj.weight", "shared_experts.down_proj.weight"}) {
       if (source_.find(ours + "mlp." + name)) add(ours + "mlp." + name);
     }
-    if (config_.n_routed_experts && config_.sparse_layer[size_t(layer)]) {
+    // The multi-token prediction module, a block behind the last; embedding and head are the model's own.
+    const bool prediction = layer >= config_.num_hidden_layers;
+    if (prediction) {
+      for (const char* name : {"enorm.weight", "hnorm.weight", "eh_proj.weight", "shared_head.norm.weight"})
+        add(ours + name);
+    }
+    if (config_.n_routed_experts && (prediction || config_.sparse_layer[size_t(layer)])) {
       for (const char* projection : {"gate", "up", "down"}) add_experts(layer, projection);
     }
   }

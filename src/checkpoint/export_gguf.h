@@ -14,9 +14,9 @@ struct GgufExport {
 
 // Vectors and routers stay F32. Q4_0 and Q4_K give the head (and the embedding that serves as one) Q6_K, whose error
 // goes straight into the logits. Rows that are not whole blocks of 256 become Q8_0, of 32 F16. The multi-token
-// prediction module is left out: llama.cpp's deepseek2 has none. Weights pass through memory in pieces of a few
-// megabytes. Throws kUnsupported for a model that GGUF has no words for; kNumeric for a number that its
-// type cannot hold; kIo.
+// prediction module is a block behind the last (nextn), which llama.cpp reads from August 2026 on. Weights pass through
+// memory in pieces of a few megabytes. Throws kUnsupported for a model that GGUF has no words for; kNumeric for a
+// number that its type cannot hold; kIo.
 void export_gguf(const WeightSource& source, const Path& file, const GgufExport& options);
 
 }  // namespace tenth

@@ -15,16 +15,61 @@ struct Part {
   const SourceTensor* source;
 };
 
-bool stays_in_blocks(const Weight& weight, const std::vector<Part>& parts) {
-  if (weight.shape[-1] % BlockWeight::kInputs != 0) return false;
-  for (const Part& part : parts) {
+// A matrix and the tensors that it is put together from.
+struct Matrix {
+  Weight* weight;
+  std::vector<Part> parts;
+};
+
+std::vector<Matrix> matrices_of(Transformer& model, const WeightSource& source) {
+  std::map<Weight*, size_t> place;
+  std::vector<Matrix> matrices;
+  for (const Parameter& parameter : model.parameters()) {
+    Weight* weight = parameter.weight.get();
+    if (weight->value) continue;
+    if (place.emplace(weight, matrices.size()).second) matrices.push_back({weight, {}});
+    matrices[place[weight]].parts.push_back({&parameter, &source.at(parameter.name)});
+  }
+  return matrices;
+}
+
+bool may_be_in_blocks(const Matrix& matrix) {
+  if (matrix.weight->shape[-1] % BlockWeight::kInputs != 0) return false;
+  for (const Part& part : matrix.parts) {
     const Parameter& p = *part.parameter;
-    if (weight.rows_read && p.role != Role::kEmbedding) return false;  // kv_b_proj, which decoding absorbs
-    const bool whole_panels = p.row_end < 0 || p.row_begin % BlockWeight::kOutputs == 0;
-    if (!part.source->block || part.source->data.empty() || !whole_panels) return false;
+    if (matrix.weight->rows_read && p.role != Role::kEmbedding) return false;  // kv_b_proj, which decoding absorbs
+    if (p.row_end >= 0 && p.row_begin % BlockWeight::kOutputs != 0) return false;
   }
   return true;
 }
+
+bool stays_in_blocks(const Matrix& matrix) {
+  for (const Part& part : matrix.parts)
+    if (!part.source->block || part.source->data.empty()) return false;
+  return may_be_in_blocks(matrix);
+}
+
+BlockWeight::Form form_of(const Matrix& matrix) {
+  const BlockWeight::Form form = form_of(*matrix.parts[0].source->block);
+  for (const Part& part : matrix.parts)
+    if (form_of(*part.source->block) != form) return BlockWeight::Form::kInt8;
+  return form;
+}
+
+// The form in which a matrix would be held; none: dense. Exports give a head, and rows that are not whole blocks, at
+// least 6 bits (export_gguf.h), which are held in 8.
+std::optional<BlockWeight::Form> form_in(const Matrix& matrix, const WeightForm& wanted, bool tied) {
+  if (!wanted.in_blocks) {
+    if (!wanted.keep_blocks || !stays_in_blocks(matrix)) return std::nullopt;
+    return form_of(matrix);
+  }
+  if (!may_be_in_blocks(matrix)) return std::nullopt;
+  const bool head = matrix.parts[0].parameter->role == Role::kEmbedding && (tied || !matrix.weight->rows_read);
+  const bool whole = matrix.weight->shape[-1] % block_elements(*wanted.in_blocks) == 0;
+  return form_of(whole && !head ? *wanted.in_blocks : BlockFormat::kQ8_0);
+}
+
+int64_t groups_of(const Weight& weight) { return weight.shape.rank() == 3 ? weight.shape[0] : 1; }
 
 // The blocks of a tensor in the order of its rows.
 std::span<const std::byte> rows_in_order(const SourceTensor& source, std::vector<std::byte>& buffer) {
@@ -36,14 +81,11 @@ std::span<const std::byte> rows_in_order(const SourceTensor& source, std::vector
   return buffer;
 }
 
-void load_blocks(Backend& backend, Weight& weight, const std::vector<Part>& parts) {
-  BlockWeight::Form form = form_of(*parts[0].source->block);
-  for (const Part& part : parts)
-    if (form_of(*part.source->block) != form) form = BlockWeight::Form::kInt8;
-  const int64_t groups = weight.shape.rank() == 3 ? weight.shape[0] : 1;
-  weight.blocks = make_block_weight(backend, form, groups, weight.shape[-2], weight.shape[-1]);
+void load_blocks(Backend& backend, const Matrix& matrix) {
+  Weight& weight = *matrix.weight;
+  weight.blocks = make_block_weight(backend, form_of(matrix), groups_of(weight), weight.shape[-2], weight.shape[-1]);
   std::vector<std::byte> buffer;
-  for (const Part& part : parts) {
+  for (const Part& part : matrix.parts) {
     const Parameter& p = *part.parameter;
     part.source->check_shape(p.shape());
     want_pages(part.source->data);
@@ -53,11 +95,17 @@ void load_blocks(Backend& backend, Weight& weight, const std::vector<Part>& part
   }
 }
 
-void load_dense(Backend& backend, DType type, Weight& weight, const std::vector<Part>& parts) {
+// An embedding is read by rows; a head packs it once more if it is the same matrix.
+bool only_rows_read(const Matrix& matrix) {
+  return matrix.parts[0].parameter->role == Role::kEmbedding && matrix.weight->rows_read;
+}
+
+void load_dense(Backend& backend, DType type, const Matrix& matrix) {
+  Weight& weight = *matrix.weight;
   const Tensor whole = Tensor::make(backend, type, weight.shape);
-  for (const Part& part : parts) part.source->load_into(part.parameter->view_of(whole));
+  for (const Part& part : matrix.parts) part.source->load_into(part.parameter->view_of(whole));
   weight.compute = whole;
-  if (parts[0].parameter->role == Role::kEmbedding && weight.rows_read) return;  // packed if a head reads it too
+  if (only_rows_read(matrix)) return;
   weight.packed = backend.pack_weight(whole);
   if (weight.packed && !weight.rows_read) weight.compute = Tensor();
 }
@@ -65,21 +113,31 @@ void load_dense(Backend& backend, DType type, Weight& weight, const std::vector<
 }  // namespace
 
 void load_frozen_weights(Transformer& model, const WeightSource& source) {
-  std::map<Weight*, std::vector<Part>> parts_of;
-  std::vector<Weight*> order;
-  for (const Parameter& parameter : model.parameters()) {
-    if (parameter.weight->value) continue;
-    std::vector<Part>& parts = parts_of[parameter.weight.get()];
-    if (parts.empty()) order.push_back(parameter.weight.get());
-    parts.push_back({&parameter, &source.at(parameter.name)});
-  }
-  for (Weight* weight : order) {
-    const std::vector<Part>& parts = parts_of[weight];
-    if (model.keeps_blocks() && stays_in_blocks(*weight, parts))
-      load_blocks(model.backend(), *weight, parts);
+  for (const Matrix& matrix : matrices_of(model, source)) {
+    if (model.keeps_blocks() && stays_in_blocks(matrix))
+      load_blocks(model.backend(), matrix);
     else
-      load_dense(model.backend(), model.compute_type(), *weight, parts);
+      load_dense(model.backend(), model.compute_type(), matrix);
   }
+}
+
+int64_t frozen_weight_bytes(Transformer& model, const WeightSource& source, const WeightForm& wanted) {
+  int64_t bytes = 0;
+  for (const Parameter& parameter : model.parameters())
+    if (parameter.weight->value) bytes += int64_t(parameter.weight->value.bytes());
+  for (const Matrix& matrix : matrices_of(model, source)) {
+    const Weight& weight = *matrix.weight;
+    const int64_t groups = groups_of(weight), outputs = weight.shape[-2], inputs = weight.shape[-1];
+    if (const auto form = form_in(matrix, wanted, model.config().tie_word_embeddings)) {
+      const BlockWeight blocks{*form, groups, outputs, inputs, {}};
+      bytes += groups * blocks.panels() * blocks.panel_bytes();
+    } else {
+      // kv_b_proj, read by rows too, is held in both forms; so is an embedding that is the head.
+      const bool twice = weight.rows_read && (!only_rows_read(matrix) || model.config().tie_word_embeddings);
+      bytes += (twice ? 2 : 1) * groups * outputs * inputs * int64_t(size_of(wanted.dense));
+    }
+  }
+  return bytes;
 }
 
 }  // namespace tenth

@@ -124,7 +124,8 @@ void add_grouped_query(const Reader& in, Json& out) {
   out["head_dim"] = dim;
   in.expect("attention.value_length", dim, in.integer("attention.value_length", dim));
   in.expect("rope.dimension_count", dim, in.integer("rope.dimension_count", dim));
-  in.expect("attention.sliding_window", 0, in.integer("attention.sliding_window", 0));
+  const int64_t window = in.integer("attention.sliding_window", 0);
+  if (window < in.integer("context_length")) in.expect("attention.sliding_window", 0, window);
   out["attention_bias"] = in.file().find("blk.0.attn_q.bias") != nullptr;
   if (in.architecture().gguf != "qwen3moe") return in.expect("expert_count", 0, in.integer("expert_count", 0));
   out["num_experts"] = in.integer("expert_count");

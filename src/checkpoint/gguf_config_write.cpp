@@ -92,7 +92,8 @@ std::string gguf_architecture(const ModelConfig& c) {
 std::vector<GgufEntry> gguf_config_entries(const ModelConfig& c) {
   Entries out(gguf_architecture(c) + ".");
   require_gguf(!c.attention_bias || c.model_type == "qwen2", "attention_bias", "false");
-  out.number("block_count", c.num_hidden_layers);
+  out.number("block_count", c.num_hidden_layers + c.num_nextn_predict_layers);
+  if (c.num_nextn_predict_layers) out.number("nextn_predict_layers", c.num_nextn_predict_layers);
   out.number("context_length", c.max_position_embeddings);
   out.number("embedding_length", c.hidden_size);
   out.number("feed_forward_length", c.intermediate_size);

@@ -38,7 +38,9 @@ std::string_view pre_tokenizer_name(const std::vector<std::string>& steps) {
   if (steps == Steps{"words"}) return "gpt-2";
   if (steps.size() == 3 && steps[0] == R"(split \p{N}{1,3})" && steps[2].find("[A-Za-z]+|") != std::string::npos)
     return "deepseek-v3";
-  if (steps.size() >= 4 && steps[0] == "split [\r\n]" && steps.back() == "digit") return "deepseek-llm";
+  if (steps.size() == 4 && steps[0] == R"(split [\p{P}$+<=>^~|]+)") return "default";
+  if (steps.size() >= 4 && steps[0] == "split [\r\n]" && steps.back() == "digit")
+    return steps[1] == R"(split \s?\p{L}+)" ? "deepseek-coder" : "deepseek-llm";
   return "";
 }
 

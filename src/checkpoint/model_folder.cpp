@@ -3,6 +3,7 @@
 #include <set>
 
 #include "checkpoint/frozen_weights.h"
+#include "checkpoint/memory_check.h"
 #include "checkpoint/safetensors_text.h"
 #include "checkpoint/weight_source.h"
 #include "nn/arch/architecture.h"
@@ -37,11 +38,13 @@ void check_weights(const WeightSource& source, Transformer& model) {
   }
 }
 
-std::unique_ptr<Transformer> load_model(const Path& path, Backend& backend, ComputeType compute) {
+std::unique_ptr<Transformer> load_model(const Path& path, Backend& backend, ComputeType compute, int64_t available) {
   const WeightSource source = WeightSource::open(path);
   source.check_size();
+  if (!compute.frozen) require_memory_to_train(source.config(), compute, path, available);
   auto model = std::make_unique<Transformer>(source.config(), backend, compute);
   check_weights(source, *model);
+  if (compute.frozen) require_memory(*model, source, path, available);
   for (const Parameter& parameter : model->parameters())
     if (parameter.weight->value) source.at(parameter.name).load_into(parameter.value());
   if (compute.frozen)
@@ -51,12 +54,16 @@ std::unique_ptr<Transformer> load_model(const Path& path, Backend& backend, Comp
   return model;
 }
 
-ModelFiles model_files(Transformer& model, DType stored) {
-  const ModelConfig& config = model.config();
+std::string generation_config(const ModelConfig& config) {
   OrderedJson generation = {{"_from_model_config", false}, {"do_sample", false}};
   if (config.bos_token_id >= 0) generation["bos_token_id"] = config.bos_token_id;
   write_eos_token_ids(config, generation);
-  ModelFiles files{config_json(config, stored).dump(2) + "\n", generation.dump(2) + "\n", {}};
+  return generation.dump(2) + "\n";
+}
+
+ModelFiles model_files(Transformer& model, DType stored) {
+  const ModelConfig& config = model.config();
+  ModelFiles files{config_json(config, stored).dump(2) + "\n", generation_config(config), {}};
   std::vector<TensorToWrite>& tensors = files.tensors;
   for (const Parameter& parameter : model.parameters()) {
     const bool narrow = stored == DType::kBF16 && parameter.role != Parameter::Role::kBuffer;

@@ -4,6 +4,7 @@
 #pragma once
 #include <memory>
 
+#include "base/available_memory.h"
 #include "base/files.h"
 #include "checkpoint/safetensors.h"
 #include "nn/transformer.h"
@@ -11,8 +12,10 @@
 namespace tenth {
 
 // Reads config and weights of a folder or a .gguf file (checkpoint/weight_source.h), a tensor at a time: beside the
-// model memory holds some megabytes. Throws kInput in one line (file, field or tensor, expected, got).
-std::unique_ptr<Transformer> load_model(const Path& path, Backend& backend, ComputeType compute);
+// model memory holds some megabytes. Throws kInput in one line (file, field or tensor, expected, got), and for a model
+// that needs more than `available` bytes before it reads any weights (memory_check.h).
+std::unique_ptr<Transformer> load_model(const Path& path, Backend& backend, ComputeType compute,
+                                        int64_t available = available_memory());
 
 // That the source has every parameter of the model, made of its config, in its shape, and nothing else. Throws kInput.
 class WeightSource;
@@ -22,6 +25,9 @@ void check_weights(const WeightSource& source, Transformer& model);
 // it. stored: kF32 or kBF16 (router biases stay f32). The MTP module's copies of embedding and head are written as
 // DeepSeek's files have them.
 void save_model(const Path& folder, Transformer& model, DType stored);
+
+// The text of generation_config.json: the ids that begin and end texts.
+std::string generation_config(const ModelConfig& config);
 
 // The same in two halves, for who writes from copies of the tensors, later and on another thread.
 struct ModelFiles {

@@ -180,6 +180,13 @@ void WeightSource::check_size() const {
           config_file_, wanted, stored);
 }
 
+DType WeightSource::compute_type() const {
+  uint64_t narrow = 0, other = 0;
+  for (const SourceTensor& tensor : tensors_)
+    (tensor.encoding == "BF16" || tensor.encoding == "F16" || tensor.scales ? narrow : other) += tensor.file_bytes();
+  return narrow > other ? DType::kBF16 : DType::kF32;
+}
+
 ModelConfig read_model_config(const Path& model) {
   return std::filesystem::is_directory(model) ? read_config(model / "config.json")
                                               : gguf_model_config(GgufFile::open(model));

@@ -66,6 +66,9 @@ class WeightSource {
   // Refuses a config that asks for more than twice the weights that the files hold, before any memory is taken for it;
   // of one that asks for less, check_weights (model_folder.h) names the tensor that is not there. Throws kInput.
   void check_size() const;
+  // What to compute in: bf16 for weights of 16 bits or FP8; else f32, in which the activations beside weights of few
+  // bits stay exact.
+  DType compute_type() const;
   const GgufMetadata* gguf() const { return gguf_ ? &gguf_->metadata() : nullptr; }
 
  private:

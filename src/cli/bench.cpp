@@ -341,12 +341,14 @@ void add_bench_commands(CLI::App& app) {
   auto generate = std::make_shared<GenerateBenchOptions>();
   command = add_bench(*bench, "generate", "One sequence of a model on disk: load, prefill, decode, memory",
                       [generate] { return bench_generate(*generate); });
-  command->add_option("--model", generate->model.model, "Model folder or .gguf file")->required();
+  command->add_option("--model", generate->model.model, "Model folder, .gguf file, or name that was pulled")
+      ->required();
   command->add_option("--dtype", generate->model.dtype, "auto (as stored), f32, bf16")->capture_default_str();
   command->add_option("--prompt-tokens", generate->prompts, "Lengths of prompts to time")->delimiter(',');
   command->add_option("--depth", generate->depths, "Tokens in the cache before those that are timed")->delimiter(',');
   command->add_option("--new-tokens", generate->new_tokens, "Tokens to time")->capture_default_str();
   command->add_option("--runs", generate->runs, "Times to measure; the best counts")->capture_default_str();
+  generate->speculation.add_to(*command);
   command->footer("Example: tenth bench generate --model SmolLM2-135M-Instruct.Q4_1.gguf --depth 0,2048");
 
   auto rollouts = std::make_shared<RolloutBenchOptions>();
@@ -363,6 +365,23 @@ void add_bench_commands(CLI::App& app) {
   count("--new-tokens", rollouts->new_tokens, "Tokens to sample for each");
   count("--runs", rollouts->runs, "Times to measure it");
   command->footer("Example: tenth bench rollouts --dtype bf16 --json");
+
+  auto serve = std::make_shared<ServeBenchOptions>();
+  command = add_bench(*bench, "serve", "Load on a server of OpenAI's /v1/completions, this one or another",
+                      [serve] { return bench_serve(*serve); });
+  command->add_option("--url", serve->url, "Of the server, without /v1")->capture_default_str();
+  command->add_option("--model", serve->model, "Name that the server knows it by");
+  command->add_option("--api-key", serve->key, "Where the server wants one");
+  command->add_option("--clients", serve->clients, "Closed loop: so many clients at a time")->delimiter(',');
+  command->add_option("--requests", serve->requests, "Of each client")->capture_default_str();
+  command->add_option("--rate", serve->rates, "Open loop in its place: requests a second")->delimiter(',');
+  command->add_option("--seconds", serve->seconds, "At each rate")->capture_default_str();
+  command->add_option("--prompt-tokens", serve->prompt_tokens, "Length of the prompts")->capture_default_str();
+  command->add_option("--new-tokens", serve->new_tokens, "Tokens of an answer")->capture_default_str();
+  command->add_option("--lowest-id", serve->lowest_id, "Least id in a prompt")->capture_default_str();
+  command->add_option("--highest-id", serve->highest_id, "Greatest id in a prompt")->capture_default_str();
+  command->add_option("--plot", serve->plot, "SVG file to write");
+  command->footer("Example: tenth bench serve --url http://127.0.0.1:8080 --clients 1,8,32");
 }
 
 }  // namespace tenth

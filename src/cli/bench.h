@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "cli/model_options.h"
+#include "cli/speculation_options.h"
 #include "tensor/dtype.h"
 
 namespace tenth {
@@ -30,6 +31,18 @@ struct GenerateBenchOptions {
   ModelOptions model;
   std::vector<int> prompts = {512}, depths = {0, 2048};
   int new_tokens = 64, runs = 2;
+  SpeculationOptions speculation;
+};
+
+struct ServeBenchOptions {
+  std::string url = "http://127.0.0.1:8080", model, key, plot;  // plot: an SVG file to write
+  std::vector<int> clients = {1, 8, 32};                        // closed loop
+  std::vector<double> rates;                                    // open loop, requests a second; in place of clients
+  int requests = 2;                                             // of each client
+  double seconds = 30;                                          // of each rate
+  int prompt_tokens = 128, new_tokens = 64;
+  int lowest_id = 1000, highest_id = 30000;  // of prompts
+  uint64_t seed = 1;
 };
 
 // Bytes a second that all threads read from memory.
@@ -40,5 +53,6 @@ OrderedJson bench_machine();
 OrderedJson bench_step(const StepBenchOptions& options);
 OrderedJson bench_rollouts(const RolloutBenchOptions& options);
 OrderedJson bench_generate(const GenerateBenchOptions& options);
+OrderedJson bench_serve(const ServeBenchOptions& options);
 
 }  // namespace tenth

@@ -8,6 +8,7 @@
 #include "base/threads.h"
 #include "cli/bench.h"
 #include "engine/generator.h"
+#include "hub/cache.h"
 
 namespace tenth {
 namespace {
@@ -40,9 +41,11 @@ double bytes_per_token(Transformer& model) {
 
 OrderedJson bench_generate(const GenerateBenchOptions& options) {
   std::unique_ptr<Transformer> model;
-  const double load = seconds_of([&] { model = options.model.load(); });
+  ModelOptions from = options.model;
+  from.model = find_model(from.model).string();
+  const double load = seconds_of([&] { model = from.load(); });
   const double read = read_bandwidth(), per_token = bytes_per_token(*model);
-  Generator generator(*model, {.slots = 1});
+  Generator generator(*model, options.speculation.generation());
   Rng rng(1);
   struct Seconds {
     double first = 1e300, each = 1e300;  // to the first token; of each later one
@@ -85,6 +88,12 @@ OrderedJson bench_generate(const GenerateBenchOptions& options) {
     const double seconds = generate(prompt, options.new_tokens + 1).each;
     result[fmt::format("decode_at_{}_tokens_per_s", depth)] = 1 / seconds;
     if (depth == 0) result["decode_share_of_read_bandwidth"] = per_token / seconds / read;
+  }
+  if (options.speculation.on()) {
+    const GenerationStatistics& all = generator.statistics();
+    result["drafts"] = all.drafts;
+    result["accepted"] = all.accepted;
+    result["acceptance"] = double(all.accepted) / double(std::max<int64_t>(all.drafts, 1));
   }
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

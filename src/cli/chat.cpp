@@ -125,7 +125,7 @@ std::optional<std::string> read_question(bool terminal, size_t number) {
 void chat(const ChatOptions& options) {
   auto model = options.model.load();
   const Tokenizer tokenizer = options.model.load_tokenizer(*model);
-  Generator generator(*model, {.slots = 1, .speculate = options.sampling.speculate});
+  Generator generator(*model, options.sampling.speculation.generation());
   Conversation conversation(generator, tokenizer, options);
   const bool terminal = isatty(STDIN_FILENO);
   if (terminal) std::puts("Ask, for example 3+5+4+6-1=?   (an empty line or Ctrl-D ends)");
@@ -142,6 +142,7 @@ void chat(const ChatOptions& options) {
       unanswered++;
     }
   }
+  if (options.sampling.speculation.on()) std::fprintf(stderr, "%s\n", acceptance_text(generator.statistics()).c_str());
   require(terminal || unanswered == 0, ErrorKind::kInput, "{} of {} questions got no answer", unanswered, questions);
 }
 

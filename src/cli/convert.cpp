@@ -7,7 +7,10 @@
 #include "checkpoint/export_gguf.h"
 #include "checkpoint/export_safetensors.h"
 #include "checkpoint/gguf_vocabulary.h"
+#include "checkpoint/model_folder.h"
 #include "cli/commands.h"
+#include "cli/open_model.h"
+#include "hub/cache.h"
 #include "train/progress.h"
 
 namespace tenth {
@@ -15,6 +18,18 @@ namespace {
 
 struct ConvertOptions {
   std::string model, out, dtype = "bf16", to, max_shard_size = "5GB";
+};
+
+// What options.model means.
+struct Model {
+  explicit Model(const std::string& given) : path(find_model(given)), source(WeightSource::open(path)) {
+    const Path whole = std::filesystem::absolute(given).lexically_normal();
+    const Path named = whole.has_filename() ? whole : whole.parent_path();
+    name = is_gguf(named) ? named.stem().string() : named.filename().string();
+  }
+  Path path;
+  std::string name;  // the last part of what was given: of a hub name the model's
+  WeightSource source;
 };
 
 // "5GB", "300MB": thousands, as Hugging Face counts them
@@ -46,36 +61,59 @@ class Progress {
   std::optional<ProgressLine> line_;
 };
 
-std::vector<GgufEntry> vocabulary_of(const Path& model, const WeightSource& source) {
-  if (source.gguf()) return gguf_vocabulary_entries(*source.gguf());
-  if (!std::filesystem::exists(model / "tokenizer.json")) {
-    std::fprintf(stderr, "tenth: %s has no tokenizer.json: the file goes without a vocabulary\n", model.c_str());
-    return {};
-  }
+// What a vocabulary's owner cannot do without is told, not refused: the weights are of use without it.
+template <class Result, class Make>
+Result unless_unsupported(const char* without, const Make& make) {
   try {
-    return gguf_vocabulary_entries(model, source.config());
+    return make();
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kUnsupported) throw;
-    std::fprintf(stderr, "tenth: %s: the file goes without a vocabulary\n", printable(error.what()).c_str());
+    std::fprintf(stderr, "tenth: %s: %s\n", printable(error.what()).c_str(), without);
     return {};
   }
 }
 
-void write_gguf_model(const ConvertOptions& options, const WeightSource& source, const std::string& type,
-                      const char* stage) {
-  const Path model = std::filesystem::absolute(options.model).lexically_normal();
-  const Path named = model.has_filename() ? model : model.parent_path();
-  Progress progress(stage);
-  export_gguf(source, options.out,
-              {.type = type,
-               .name = source.gguf() ? named.stem().string() : named.filename().string(),
-               .vocabulary = vocabulary_of(options.model, source),
-               .progress = progress.callback()});
-  if (source.config().num_nextn_predict_layers)
-    std::fprintf(stderr, "tenth: the multi-token prediction module stays behind: GGUF readers do not use it\n");
+std::vector<GgufEntry> vocabulary_entries(const Model& model) {
+  if (model.source.gguf()) return gguf_vocabulary_entries(*model.source.gguf());
+  if (!std::filesystem::exists(model.path / "tokenizer.json")) {
+    std::fprintf(stderr, "tenth: %s has no tokenizer.json: the file goes without a vocabulary\n", model.path.c_str());
+    return {};
+  }
+  return unless_unsupported<std::vector<GgufEntry>>(
+      "the file goes without a vocabulary", [&] { return gguf_vocabulary_entries(model.path, model.source.config()); });
 }
 
-void write_folder(const ConvertOptions& options, const WeightSource& source) {
+void write_gguf_model(const ConvertOptions& options, const Model& model, const std::string& type, const char* stage) {
+  Progress progress(stage);
+  export_gguf(
+      model.source, options.out,
+      {.type = type, .name = model.name, .vocabulary = vocabulary_entries(model), .progress = progress.callback()});
+}
+
+// The files beside the weights: a folder's as they are, a .gguf file's made of its metadata.
+void write_other_files(const Model& model, const Path& folder) {
+  if (!model.source.gguf()) {
+    for (const char* name :
+         {"generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+          "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja", "LICENSE"}) {
+      if (std::filesystem::exists(model.path / name)) write_file(folder / name, read_file(model.path / name));
+    }
+    return;
+  }
+  write_file(folder / "generation_config.json", generation_config(model.source.config()));
+  const GgufMetadata& metadata = *model.source.gguf();
+  if (metadata.text("tokenizer.ggml.model", "none") == "none") {
+    std::fprintf(stderr, "tenth: %s has no vocabulary: the folder goes without a tokenizer\n", model.path.c_str());
+    return;
+  }
+  const auto files = unless_unsupported<TokenizerFiles>("the folder goes without a tokenizer",
+                                                        [&] { return tokenizer_files(vocabulary_of(metadata)); });
+  if (files.tokenizer.empty()) return;
+  write_file(folder / "tokenizer.json", files.tokenizer);
+  write_file(folder / "tokenizer_config.json", files.config);
+}
+
+void write_folder(const ConvertOptions& options, const Model& model) {
   using Type = SafetensorsExport::Type;
   const Type type = options.dtype == "f32" ? Type::kF32 : options.dtype == "fp8" ? Type::kFp8 : Type::kBf16;
   // Nothing but a model is replaced.
@@ -84,19 +122,12 @@ void write_folder(const ConvertOptions& options, const WeightSource& source) {
           "--out {}: expected a new folder or one with a model, got another", options.out);
   Progress progress("convert");
   replace_folder(out, [&](const Path& beside) {
-    write_file(beside / "config.json", exported_config(source, type));
-    for (const char* name :
-         {"generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-          "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja", "LICENSE"}) {
-      const Path from = Path(options.model) / name;
-      if (!source.gguf() && std::filesystem::exists(from)) write_file(beside / name, read_file(from));
-    }
+    write_file(beside / "config.json", exported_config(model.source, type));
+    write_other_files(model, beside);
     export_safetensors(
-        source, beside,
+        model.source, beside,
         {.type = type, .shard_bytes = size_of_text(options.max_shard_size), .progress = progress.callback()});
   });
-  if (source.gguf())
-    std::fprintf(stderr, "tenth: the vocabulary of a .gguf file is not written: the folder has no tokenizer\n");
 }
 
 void convert(const ConvertOptions& options) {
@@ -106,13 +137,9 @@ void convert(const ConvertOptions& options) {
   const bool fits = gguf ? options.dtype != "fp8" : options.dtype != "f16";
   require(fits, ErrorKind::kInput, "--dtype {}: expected {}", options.dtype,
           gguf ? "f32, f16 or bf16 for a .gguf file" : "f32, bf16 or fp8 for a folder");
-  const WeightSource source = WeightSource::open(options.model);
-  if (!gguf) return write_folder(options, source);
-  write_gguf_model(options, source,
-                   options.dtype == "f32"   ? "F32"
-                   : options.dtype == "f16" ? "F16"
-                                            : "BF16",
-                   "convert");
+  const Model model(options.model);
+  if (!gguf) return write_folder(options, model);
+  write_gguf_model(options, model, options.dtype == "f32" ? "F32" : options.dtype == "f16" ? "F16" : "BF16", "convert");
 }
 
 void quantize_model(const ConvertOptions& options) {
@@ -123,7 +150,7 @@ void quantize_model(const ConvertOptions& options) {
                            : options.to == "q4_0" ? "Q4_0"
                            : options.to == "q4_k" ? "Q4_K"
                                                   : "Q6_K";
-  write_gguf_model(options, WeightSource::open(options.model), type, "quantize");
+  write_gguf_model(options, Model(options.model), type, "quantize");
 }
 
 }  // namespace
@@ -131,7 +158,7 @@ void quantize_model(const ConvertOptions& options) {
 void add_convert_commands(CLI::App& app) {
   CLI::App* command = app.add_subcommand("convert", "Write a model as a Hugging Face folder or a .gguf file");
   auto options = std::make_shared<ConvertOptions>();
-  command->add_option("model", options->model, "Model folder or .gguf file")->required();
+  command->add_option("model", options->model, "Model folder, .gguf file, or name that was pulled")->required();
   command->add_option("--out", options->out, "Folder to write, or a name that ends in .gguf")->required();
   command
       ->add_option("--dtype", options->dtype,
@@ -145,7 +172,8 @@ void add_convert_commands(CLI::App& app) {
 
   CLI::App* smaller = app.add_subcommand("quantize", "Write a model as a .gguf file of 8, 6 or 4 bits a weight");
   auto quantize_options = std::make_shared<ConvertOptions>();
-  smaller->add_option("model", quantize_options->model, "Model folder or .gguf file")->required();
+  smaller->add_option("model", quantize_options->model, "Model folder, .gguf file, or name that was pulled")
+      ->required();
   smaller->add_option("--to", quantize_options->to, "q8_0, q6_k, q4_k or q4_0")
       ->required()
       ->check(CLI::IsMember({"q8_0", "q6_k", "q4_k", "q4_0"}));

@@ -48,14 +48,14 @@ void generate(const GenerateOptions& options) {
   request.max_new_tokens = options.sampling.max_new_tokens;
   const std::vector<int64_t>& ends = model->config().eos_token_ids;
   if (!options.ignore_eos) request.stop_ids.assign(ends.begin(), ends.end());
-  Generator generator(*model, {.slots = 1, .speculate = options.sampling.speculate});
+  Generator generator(*model, options.sampling.speculation.generation());
   const Completion completion = generator.generate({&request, 1}).at(0);
   const std::string text = tokenizer ? tokenizer->decode(completion.ids, false) : std::string();
   if (options.json) {
     OrderedJson out = {
         {"ids", completion.ids}, {"logprobs", completion.logprobs}, {"finish", completion.stopped ? "stop" : "length"}};
     if (tokenizer) out["text"] = text;
-    if (options.sampling.speculate) {
+    if (options.sampling.speculation.on()) {
       out["drafts"] = generator.statistics().drafts;
       out["accepted"] = generator.statistics().accepted;
     }
@@ -66,6 +66,8 @@ void generate(const GenerateOptions& options) {
     for (size_t i = 0; i < completion.ids.size(); i++) std::printf("%s%d", i ? "," : "", completion.ids[i]);
     std::puts("");
   }
+  if (!options.json && options.sampling.speculation.on())
+    std::fprintf(stderr, "%s\n", acceptance_text(generator.statistics()).c_str());
 }
 
 }  // namespace

@@ -4,12 +4,16 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "base/threads.h"
+#include "checkpoint/frozen_weights.h"
+#include "checkpoint/memory_check.h"
 #include "checkpoint/model_folder.h"
 #include "checkpoint/weight_source.h"
 #include "cli/commands.h"
 #include "cli/idle_backend.h"
 #include "cli/model_options.h"
+#include "cli/open_model.h"
 #include "eval/graded.h"
+#include "hub/cache.h"
 #include "run/recipe_model.h"
 #include "tokenizer/tokenizer.h"
 #include "train/memory.h"
@@ -75,7 +79,9 @@ void inspect_model(const Path& path) {
   const WeightSource source = WeightSource::open(path);
   source.check_size();
   ShapesOnly nowhere;
-  const auto model = std::make_unique<Transformer>(source.config(), nowhere, DType::kF32);
+  ComputeType compute = source.compute_type();
+  compute.frozen = true;
+  const auto model = std::make_unique<Transformer>(source.config(), nowhere, compute);
   check_weights(source, *model);
   const ModelConfig& c = model->config();
   const ModelSize size = model_size(c);
@@ -96,19 +102,21 @@ void inspect_model(const Path& path) {
                 model->mixtures().size());
   }
   if (c.num_nextn_predict_layers) std::printf("multi-token prediction: 1 module\n");
-  const int64_t row = c.mla() ? c.kv_lora_rank + c.qk_rope_head_dim : 2 * c.num_key_value_heads * c.head_dim;
-  const double cache = 4.0 * double(row * (c.num_hidden_layers + c.num_nextn_predict_layers)),
-               n = double(size.parameters);
+  const double cache = double(cache_bytes(c, DType::kF32, 1)), n = double(size.parameters);
   std::printf("parameters: %s, active %s (multiplied per token, multi-token prediction included)\n",
               short_number(n).c_str(), short_number(double(size.active_parameters)).c_str());
+  const int64_t stored = frozen_weight_bytes(*model, source, {source.compute_type(), true, {}});
+  std::printf("memory to run, weights as stored: %sB\n", short_number(double(stored)).c_str());
   std::printf("memory in f32: weights %sB, training state (weights, gradients, two moments) %sB, cache %sB a token\n",
               short_number(4 * n).c_str(), short_number(16 * n).c_str(), short_number(cache).c_str());
   const int64_t context = std::min<int64_t>(c.max_position_embeddings, 4096);
   std::printf("training FLOPs a token at a context of %ld: %s\n", long(context),
               short_number(size.training_flops(context)).c_str());
   print_encodings(source);
-  if (!std::filesystem::exists(path / "tokenizer.json")) return;
-  const Tokenizer tokenizer = Tokenizer::load(path);
+  const bool vocabulary = source.gguf() ? source.gguf()->text("tokenizer.ggml.model", "none") != "none"
+                                        : std::filesystem::exists(path / "tokenizer.json");
+  if (!vocabulary) return;
+  const Tokenizer tokenizer = open_tokenizer(path);
   check_vocabulary(tokenizer, c, path);
   std::printf("tokenizer: %d tokens%s\n", tokenizer.vocab_size(),
               tokenizer.chat_template().empty() ? "" : ", with a chat template");
@@ -177,7 +185,9 @@ void add_inspect_commands(CLI::App& app) {
       app.add_subcommand("inspect", "What a model is: shapes, parameters, memory, FLOPs, how its weights are stored");
   auto options = std::make_shared<InspectOptions>();
   command
-      ->add_option("path", options->path, "Model folder, .gguf or .safetensors file; with --memory a model or a recipe")
+      ->add_option(
+          "path", options->path,
+          "Model folder, .gguf or .safetensors file, or name that was pulled; with --memory a model or a recipe")
       ->required();
   CLI::Option* memory = command->add_flag("--memory", options->memory, "Predict what training it takes of memory");
   const auto number = [&](const char* name, int64_t& value, const char* meaning) {
@@ -193,6 +203,7 @@ void add_inspect_commands(CLI::App& app) {
       ->needs(memory);
   command->footer("Example: tenth inspect runs/demo/model; tenth inspect --memory recipes/demo.toml --dtype bf16");
   command->callback([options] {
+    options->path = find_model(options->path).string();
     if (options->memory)
       inspect_memory(*options);
     else if (std::filesystem::is_directory(options->path) || is_gguf(options->path))

@@ -27,21 +27,8 @@ void ModelOptions::add_to(CLI::App& command) {
   command.add_option("--threads", threads, "Threads; 0: all cores")->capture_default_str()->check(CLI::Range(0, 4096));
 }
 
-namespace {
-
-// bf16 for weights of 16 bits or FP8; else f32, in which the activations beside weights of few bits stay exact.
-DType type_as_stored(const std::string& model) {
-  const WeightSource source = WeightSource::open(model);
-  uint64_t narrow = 0, other = 0;
-  for (const SourceTensor& tensor : source.tensors())
-    (tensor.encoding == "BF16" || tensor.encoding == "F16" || tensor.scales ? narrow : other) += tensor.file_bytes();
-  return narrow > other ? DType::kBF16 : DType::kF32;
-}
-
-}  // namespace
-
 std::unique_ptr<Transformer> ModelOptions::load() const {
-  ComputeType compute = dtype == "auto" ? type_as_stored(model) : compute_type_of(dtype);
+  ComputeType compute = dtype == "auto" ? WeightSource::open(model).compute_type() : compute_type_of(dtype);
   compute.frozen = true;
   compute.keep_blocks = dtype == "auto";
   return load_as(compute);

@@ -1,8 +1,6 @@
 #include "cli/open_model.h"
 
-#include "checkpoint/gguf.h"
 #include "hub/cache.h"
-#include "tokenizer/gguf_vocabulary.h"
 
 namespace tenth {
 namespace {
@@ -12,7 +10,8 @@ std::optional<int64_t> id(const GgufMetadata& metadata, const char* key) {
   return metadata.integer(key);
 }
 
-// Views into the file's map.
+}  // namespace
+
 GgufVocabulary vocabulary_of(const GgufMetadata& metadata) {
   GgufVocabulary vocabulary;
   vocabulary.where = metadata.file();
@@ -29,8 +28,6 @@ GgufVocabulary vocabulary_of(const GgufMetadata& metadata) {
   vocabulary.chat_template = metadata.text("tokenizer.chat_template", "");
   return vocabulary;
 }
-
-}  // namespace
 
 CLI::Option* add_model_option(CLI::App& command, std::string& model, const std::string& help) {
   command.parse_complete_callback([&model] { model = find_model(model).string(); });

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "base/text.h"
-#include "engine/sampler.h"
+#include "cli/speculation_options.h"
 
 namespace tenth {
 
@@ -16,7 +16,7 @@ struct SamplingOptions {
   SamplingParams params;
   int32_t max_new_tokens = 128;
   int64_t seed = -1;  // -1: another one each time
-  bool speculate = false;
+  SpeculationOptions speculation;
 
   void add_to(CLI::App& command, double temperature) {
     params.temperature = temperature;
@@ -32,7 +32,7 @@ struct SamplingOptions {
     command.add_option("--seed", seed, "Seed of the draws; -1: another one each time")
         ->capture_default_str()
         ->check(CLI::Range(int64_t(-1), int64_t(1) << 53));
-    command.add_flag("--speculate", speculate, "Draft with the multi-token prediction module; the output is the same");
+    speculation.add_to(command);
   }
   SamplingParams sampling() const {
     SamplingParams p = params;

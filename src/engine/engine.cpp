@@ -28,6 +28,17 @@ bool all_finite(std::span<const float> values) {
   return finite;
 }
 
+void forbid(std::span<const uint32_t> mask, std::span<float> logits) {
+  constexpr float kForbidden = -std::numeric_limits<float>::infinity();
+  for (size_t w = 0; w * 32 < logits.size(); w++) {
+    const uint32_t bits = w < mask.size() ? mask[w] : 0;
+    const size_t end = std::min(logits.size(), w * 32 + 32);
+    if (bits == ~0u) continue;
+    for (size_t id = w * 32; id < end; id++)
+      if (!(bits >> (id % 32) & 1)) logits[id] = kForbidden;
+  }
+}
+
 // Log-probabilities of a row: that of id, and the likeliest ones.
 TokenReport report_of(std::span<const float> logits, int32_t id, int32_t top) {
   const float largest = *std::max_element(logits.begin(), logits.end());
@@ -89,6 +100,8 @@ void Engine::check(const EngineRequest& request) const {
 void Engine::add(EngineRequest request) {
   Sequence& sequence = waiting_.emplace_back();
   sequence.ids = request.prompt;
+  sequence.thinks = request.thinking.open;
+  if (request.grammar) sequence.matcher.emplace(request.grammar);
   sequence.request = std::move(request);
   statistics_.waiting = int64_t(waiting_.size());
 }
@@ -263,6 +276,51 @@ void Engine::report_prompts(const Tensor& hidden) {
   }
 }
 
+Engine::Drawn Engine::draw_one(Sequence& sequence, std::span<float> logits) {
+  static thread_local Sampler sampler;
+  static thread_local std::vector<float> raw;
+  const EngineRequest& request = sequence.request;
+  const Thinking& thinking = request.thinking;
+  if (!all_finite(logits)) return {{}, "the model's logits are not finite"};
+  if (request.max_new_tokens == 0) return {TokenReport{0, 0, {}}, ""};
+  if (request.top_logprobs >= 0) raw.assign(logits.begin(), logits.end());
+  const auto before = std::span<const int32_t>(sequence.ids).subspan(request.prompt.size());
+  Drawn y;
+  try {
+    if (sequence.thinks && thinking.budget >= 0 && sequence.thought >= thinking.budget) {
+      y.token.id = thinking.end;
+    } else {
+      if (request.rules.any()) apply(request.rules, logits, before, request.stop_ids);
+      if (sequence.matcher && !sequence.thinks) {
+        static thread_local std::vector<uint32_t> mask;
+        mask.resize(request.grammar->vocabulary().mask_words());
+        bool any = sequence.matcher->fill_mask(mask);
+        const size_t begin = size_t(thinking.begin);
+        if (before.empty() && thinking.begin >= 0 && begin / 32 < mask.size()) {  // it may think first
+          mask[begin / 32] |= 1u << (begin % 32);
+          any = true;
+        }
+        if (!any) return {{}, "no token of the model can go on with what the grammar asks for"};
+        forbid(mask, logits);
+      }
+      y.token.id = sampler.sample(logits, request.sampling, sequence.ids, request.sample, before.size());
+    }
+    const int32_t id = y.token.id;
+    if (sequence.thinks) {
+      sequence.thought++;
+      sequence.thinks = id != thinking.end;
+    } else if (id == thinking.begin && before.empty()) {
+      sequence.thinks = true;
+    } else if (sequence.matcher) {
+      require(sequence.matcher->accept(id), ErrorKind::kInternal, "token {} was drawn against the grammar's mask", id);
+    }
+  } catch (const std::exception& e) {
+    return {{}, e.what()};
+  }
+  if (request.top_logprobs >= 0) y.token = report_of(raw, y.token.id, request.top_logprobs);
+  return y;
+}
+
 void Engine::draw(const Tensor& hidden, std::vector<EngineEvent>& events) {
   using Kind = EngineEvent::Kind;
   Backend& backend = model_.backend();
@@ -281,32 +339,17 @@ void Engine::draw(const Tensor& hidden, std::vector<EngineEvent>& events) {
   Tensor last = Tensor::make(backend, hidden.dtype(), {int64_t(last_rows_.size()), hidden.dim(1)});
   backend.gather_rows(last, hidden, Tensor::from_host(backend, last_rows_));
   read_logits(model_.logits(last).value());
-  std::vector<TokenReport> reports(drawing.size());
+  std::vector<Drawn> drawn(drawing.size());
   parallel_for(int64_t(drawing.size()), 1, [&](int64_t begin, int64_t end) {
-    static thread_local Sampler sampler;
-    for (int64_t i = begin; i < end; i++) {
-      const Sequence& sequence = *drawing[size_t(i)];
-      const EngineRequest& request = sequence.request;
-      const std::span<float> logits(logits_.data() + size_t(i) * vocabulary, vocabulary);
-      if (!all_finite(logits)) continue;
-      TokenReport& report = reports[size_t(i)];
-      if (request.max_new_tokens == 0) {
-        report.id = 0;
-        continue;
-      }
-      std::vector<float> raw;
-      if (request.top_logprobs >= 0) raw.assign(logits.begin(), logits.end());
-      const auto drawn = std::span<const int32_t>(sequence.ids).subspan(request.prompt.size());
-      if (request.rules.any()) apply(request.rules, logits, drawn, request.stop_ids);
-      report.id = sampler.sample(logits, request.sampling, sequence.ids, request.sample, drawn.size());
-      if (!raw.empty()) report = report_of(raw, report.id, request.top_logprobs);
-    }
+    for (int64_t i = begin; i < end; i++)
+      drawn[size_t(i)] =
+          draw_one(*drawing[size_t(i)], std::span<float>(logits_.data() + size_t(i) * vocabulary, vocabulary));
   });
   for (size_t i = 0; i < drawing.size(); i++) {
     Sequence& sequence = *drawing[i];
     const EngineRequest& request = sequence.request;
-    if (reports[i].id < 0) {
-      events.push_back({.kind = Kind::kFailed, .request = request.id, .error = "the model's logits are not finite"});
+    if (!drawn[i].error.empty()) {
+      events.push_back({.kind = Kind::kFailed, .request = request.id, .error = drawn[i].error});
       end(drawing[i]);
       continue;
     }
@@ -317,14 +360,15 @@ void Engine::draw(const Tensor& hidden, std::vector<EngineEvent>& events) {
                         .cached_tokens = sequence.cached,
                         .prompt = std::move(sequence.prompt)});
     }
-    const int32_t id = reports[i].id;
+    const int32_t id = drawn[i].token.id;
     if (request.max_new_tokens > 0) {
       sequence.ids.push_back(id);
       statistics_.new_tokens++;
-      events.push_back({.kind = Kind::kToken, .request = request.id, .token = std::move(reports[i])});
+      events.push_back({.kind = Kind::kToken, .request = request.id, .token = std::move(drawn[i].token)});
     }
     const bool stop = request.max_new_tokens > 0 &&
-                      std::find(request.stop_ids.begin(), request.stop_ids.end(), id) != request.stop_ids.end();
+                      (std::find(request.stop_ids.begin(), request.stop_ids.end(), id) != request.stop_ids.end() ||
+                       (sequence.matcher && sequence.matcher->finished()));
     if (!stop && sequence.drawn() < request.max_new_tokens) continue;
     events.push_back({.kind = stop ? Kind::kStopped : Kind::kLength, .request = request.id});
     end(drawing[i]);

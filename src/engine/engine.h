@@ -11,6 +11,7 @@
 #include <deque>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,16 +19,26 @@
 #include "engine/logit_rules.h"
 #include "engine/prefix_cache.h"
 #include "engine/sampler.h"
+#include "grammar/grammar.h"
 #include "nn/transformer.h"
 
 namespace tenth {
+
+// Thought, between two tokens of the model: a budget ends it, a grammar holds behind it only.
+struct Thinking {
+  int32_t begin = -1, end = -1;  // the tokens <think> and </think>; -1: the model has none
+  bool open = false;             // the prompt ends within a thought
+  int32_t budget = -1;           // tokens of thought, before `end` is put in; -1: no bound
+};
 
 struct EngineRequest {
   uint64_t id = 0;              // the caller's, unique
   std::vector<int32_t> prompt;  // at least one id
   SamplingParams sampling;
   LogitRules rules;
-  uint64_t sample = 0;  // of several draws from one prompt: names the random numbers, with the seed
+  Thinking thinking;
+  std::shared_ptr<GrammarMasks> grammar;  // of the answer; null: none
+  uint64_t sample = 0;                    // of several draws from one prompt: names the random numbers, with the seed
   int32_t max_new_tokens = 128;
   std::vector<int32_t> stop_ids;  // generation ends with one of these
   int32_t top_logprobs = -1;      // likeliest tokens to report beside each; -1: not even its own log-probability
@@ -104,6 +115,9 @@ class Engine {
     int64_t known = 0;           // how many those are
     int64_t cached = 0;          // tokens that were found in the cache
     bool started = false;        // kStarted was sent
+    bool thinks = false;         // is within a thought
+    int32_t thought = 0;         // tokens of it
+    std::optional<GrammarMatcher> matcher;
     std::vector<TokenReport> prompt;
     int64_t drawn() const { return int64_t(ids.size() - request.prompt.size()); }
   };
@@ -125,6 +139,12 @@ class Engine {
   void read_logits(const Tensor& logits);
   void report_prompts(const Tensor& hidden);
   void draw(const Tensor& hidden, std::vector<EngineEvent>& events);
+  // The next token of a sequence; its logits are used up.
+  struct Drawn {
+    TokenReport token;
+    std::string error;
+  };
+  static Drawn draw_one(Sequence& sequence, std::span<float> logits);
 
   Transformer& model_;
   EngineOptions options_;

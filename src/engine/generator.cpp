@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/threads.h"
+#include "engine/drafts.h"
 
 namespace tenth {
 
@@ -13,6 +14,8 @@ Generator::Generator(Transformer& model, const GenerationOptions& options) : mod
   require(options.slots >= 1, ErrorKind::kInput, "slots: expected at least 1, got {}", options.slots);
   require(!options.speculate || model.has_mtp(), ErrorKind::kInput,
           "speculation needs a multi-token prediction module; this model has none (num_nextn_predict_layers is 0)");
+  require(options.lookup_drafts >= 0 && options.lookup_drafts <= kMostDrafts, ErrorKind::kInput,
+          "lookup_drafts: expected 0 to {}, got {}", kMostDrafts, options.lookup_drafts);
 }
 
 void Generator::check(std::span<const GenerationRequest> requests) const {
@@ -193,7 +196,7 @@ void Generator::prefill(std::span<const size_t> leaders) {
   }
   const Tensor last = gather(row_index_);
   draw(model_.logits(last).value(), rows_);
-  if (options_.speculate) make_drafts(last);
+  make_drafts(last);
 }
 
 void Generator::step() {
@@ -210,9 +213,9 @@ void Generator::step() {
       positions_.push_back(position);
       owners_.push_back(int32_t(s));
     };
-    pool_.extend(sequence.blocks, sequence.position + (sequence.draft >= 0 ? 2 : 1));
+    pool_.extend(sequence.blocks, sequence.position + 1 + int64_t(sequence.drafts.size()));
     feed(sequence.out->ids.back(), sequence.position);
-    if (sequence.draft >= 0) feed(sequence.draft, sequence.position + 1);
+    for (size_t i = 0; i < sequence.drafts.size(); i++) feed(sequence.drafts[i], sequence.position + 1 + int32_t(i));
   }
   statistics_.steps++;
   Pass pass;
@@ -223,7 +226,7 @@ void Generator::step() {
   const Tensor hidden = model_.hidden(pass).value();
   draw(model_.logits(hidden).value(), rows_);
   record_routing(pass, kept_);
-  if (options_.speculate) make_drafts(hidden);
+  make_drafts(hidden);
 }
 
 void Generator::read_logits(const Tensor& logits) {
@@ -258,7 +261,7 @@ void Generator::draw(const Tensor& logits, std::span<const Row> rows) {
                           uint64_t(sequence.sample), ids.size());
   };
   // Without drafts no row's draw depends on another's.
-  if (!options_.speculate) {
+  if (!drafting()) {
     const int64_t grain = int64_t(4096 / vocabulary + 1);
     parallel_for(int64_t(rows.size()), grain, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; r++) chosen_[size_t(r)] = sample(size_t(r));
@@ -266,11 +269,11 @@ void Generator::draw(const Tensor& logits, std::span<const Row> rows) {
   }
   for (size_t r = 0; r < rows.size(); r++) {
     Sequence& sequence = sequences_[rows[r].sequence];
-    if (options_.speculate) {
+    if (drafting()) {
       const bool after_draft = r > 0 && rows[r - 1].sequence == rows[r].sequence;
       if (after_draft) {
         statistics_.drafts++;
-        if (!sequence.running || chosen_[r - 1] != sequence.draft) continue;
+        if (!sequence.running || chosen_[r - 1] != ids_[r]) continue;
         statistics_.accepted++;
       }
       chosen_[r] = sample(r);
@@ -329,9 +332,26 @@ void Generator::record_routing(const Pass& pass, std::span<const Row> rows) {
   }
 }
 
-// Runs the multi-token prediction module on every token that was kept: its state and the token drawn after it give the
-// draft of the one after that. hidden: the batch that kept_ indexes.
 void Generator::make_drafts(const Tensor& hidden) {
+  for (const Row& row : kept_) sequences_[row.sequence].drafts.clear();
+  if (options_.speculate) predict_drafts(hidden);
+  if (options_.lookup_drafts > 0) look_up_drafts();
+}
+
+void Generator::look_up_drafts() {
+  for (const Row& row : kept_) {
+    Sequence& sequence = sequences_[row.sequence];
+    const GenerationRequest& request = requests_[sequence.request];
+    const std::vector<int32_t>& ids = sequence.out->ids;
+    // The last token needs no draft: it is drawn behind the one before it.
+    const int64_t room = request.max_new_tokens - int64_t(ids.size()) - 1;
+    if (!sequence.running || row.position + 1 != sequence.position || room <= 0) continue;
+    lookup_drafts(request.prompt, ids, std::min<int64_t>(options_.lookup_drafts, room), found_);
+    if (!found_.empty()) sequence.drafts = found_;
+  }
+}
+
+void Generator::predict_drafts(const Tensor& hidden) {
   if (kept_.empty()) return;
   Backend& backend = model_.backend();
   ids_.clear();
@@ -358,7 +378,8 @@ void Generator::make_drafts(const Tensor& hidden) {
     const float* row = host_logits_.data() + i * vocabulary;
     // The last of a sequence's rows wins. No draft where only one token is left to make.
     const bool room = int32_t(sequence.out->ids.size()) + 1 < requests_[sequence.request].max_new_tokens;
-    sequence.draft = room ? int32_t(std::max_element(row, row + vocabulary) - row) : -1;
+    sequence.drafts.clear();
+    if (room) sequence.drafts.push_back(int32_t(std::max_element(row, row + vocabulary) - row));
   }
 }
 

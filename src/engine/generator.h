@@ -1,5 +1,5 @@
 // Generation for a batch of many sequences: prompts are prefilled once and shared by their samples, then all running
-// sequences advance together, one token a step (two with an accepted draft); a finished one's place goes to the next.
+// sequences advance together, one token a step (more with accepted drafts); a finished one's place goes to the next.
 // Keys and values lie in blocks, which a sequence takes as it grows; samples of one prompt share its full ones.
 // What a sequence gets depends on its prompt, parameters and seed only, never on what runs beside it.
 #pragma once
@@ -31,12 +31,17 @@ struct Completion {
   std::vector<int32_t> experts;
 };
 
+inline constexpr int32_t kMostDrafts = 64;  // of a sequence in one step
+
 struct GenerationOptions {
   int64_t slots = 256;                   // sequences that run together
   CacheForm cache = CacheForm::kLatent;  // kExpanded: log-probabilities bit-equal to a training pass
   bool record_routing = false;
   double logprob_temperature = 1;  // Completion::logprobs are those of softmax(logits / this)
-  bool speculate = false;          // draft with the multi-token prediction module; the output is the same
+  // Speculation: drafts are checked in one step; the output is the same. A sequence takes its drafts from a lookup
+  // where that finds some, else from the module.
+  bool speculate = false;     // one draft, of the multi-token prediction module
+  int32_t lookup_drafts = 0;  // as many, of what followed the last ids where they stood before (drafts.h)
 };
 
 struct GenerationStatistics {
@@ -63,7 +68,7 @@ class Generator {
     Completion* out = nullptr;
     std::vector<int32_t> blocks;  // of the cache
     int32_t position = 0;         // of the token to feed next: out->ids.back()
-    int32_t draft = -1;           // a guess for the token after it
+    std::vector<int32_t> drafts;  // guesses for the tokens after it
     bool running = true;
   };
   struct Row {  // of a batch: whose it is and where it stands
@@ -79,12 +84,17 @@ class Generator {
   BlockTables tables(std::span<const size_t> sequences);  // valid until the next call
   BlockTables all_tables();
   void step();
-  // Draws the next token of each row's sequence from logits (M, V). Where a sequence has two rows, the second stands
-  // for the draft and counts only if the first drew just that. kept_: the rows that counted.
+  // Draws the next token of each row's sequence from logits (M, V). Where a sequence has more rows, the others stand
+  // for its drafts: each counts only if the row before it counted and drew just that. kept_: the rows that counted.
   void draw(const Tensor& logits, std::span<const Row> rows);
   void read_logits(const Tensor& logits);  // to host_logits_
   void record_routing(const Pass& pass, std::span<const Row> rows);
+  // Runs the multi-token prediction module on every token that was kept: its state and the token drawn after it give
+  // the draft of the one after that. hidden: the batch that kept_ indexes.
+  void predict_drafts(const Tensor& hidden);
+  void look_up_drafts();
   void make_drafts(const Tensor& hidden);
+  bool drafting() const { return options_.speculate || options_.lookup_drafts > 0; }
   void retire();
 
   Transformer& model_;
@@ -102,7 +112,7 @@ class Generator {
   int32_t next_sample_ = 0;
   std::vector<Sequence> sequences_;
   // Scratch that is kept from step to step, so that decoding asks for no memory.
-  std::vector<int32_t> ids_, positions_, owners_, chosen_, row_index_, next_, tables_;
+  std::vector<int32_t> ids_, positions_, owners_, chosen_, row_index_, next_, tables_, found_;
   std::vector<size_t> all_;
   std::vector<int32_t> experts_;
   std::vector<float> host_logits_, host_logprobs_;

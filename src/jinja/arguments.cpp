@@ -13,7 +13,7 @@ Parameters::Parameters(const std::string& function, const Arguments& arguments, 
           function, names.size(), arguments.positional.size());
   for (size_t i = 0; i < arguments.positional.size(); i++) values_[i] = &arguments.positional[i];
   for (const auto& [name, value] : arguments.named) {
-    const auto it = std::find_if(names.begin(), names.end(), [&](const char* n) { return name == n; });
+    const auto it = std::find(names.begin(), names.end(), std::string_view(name));
     require(it != names.end(), ErrorKind::kInput, "{}: no argument is called {}", function, name);
     const size_t i = size_t(it - names.begin());
     require(!values_[i], ErrorKind::kInput, "{}: {} is given twice", function, name);

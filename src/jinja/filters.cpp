@@ -59,7 +59,8 @@ Value join(Interpreter& run, V value, P given) {
   const MarkedText between = given.has(0) ? to_text(given.at(0)) : MarkedText();
   MarkedText out;
   bool is_first = true;
-  for (V item : *run.items_of(value)) {
+  const auto items = run.items_of(value);
+  for (V item : *items) {
     const Value part = given.has(1) ? attribute_path(run, item, given.at(1)) : item;
     if (!std::exchange(is_first, false)) out.append(between);
     run.charge(part);
@@ -201,7 +202,8 @@ Value rounded(Interpreter&, V value, P given) {
 
 Value sum(Interpreter& run, V value, P given) {
   Value total = given.has(1) ? given.at(1) : Value(int64_t(0));
-  for (V item : *run.items_of(value))
+  const auto items = run.items_of(value);
+  for (V item : *items)
     total =
         binary(run, "+", total, given.has(0) && !given.at(0).is_none() ? attribute_path(run, item, given.at(0)) : item);
   return total;

@@ -21,7 +21,8 @@ class Interpreter {
   // Takes what a walk over the whole value costs from the budget.
   void charge(const Value& value) { charge(value.weight()); }
   using Items = std::shared_ptr<const std::vector<Value>>;
-  // What a loop over the value goes through. Throws kInput where it has no items.
+  // What a loop over the value goes through, to be held while it does: the items may be made for it. Throws kInput
+  // where the value has none.
   Items items_of(const Value& value);
   Value attribute(const Value& object, const std::string& name);
   Value item(const Value& object, const Value& key);

@@ -60,7 +60,8 @@ Value map_filter(Interpreter& run, V value, const Arguments& arguments) {
   const std::string map = "map";
   if (by_attribute) {
     const Parameters given(map, arguments, kNames);
-    for (V item : *run.items_of(value)) {
+    const auto items = run.items_of(value);
+    for (V item : *items) {
       run.charge(1);
       Value part = attribute_path(run, item, given.at(0));
       out.push_back(part.is_undefined() && given.has(1) ? given.at(1) : std::move(part));
@@ -70,7 +71,8 @@ Value map_filter(Interpreter& run, V value, const Arguments& arguments) {
   require(!arguments.positional.empty() && arguments.positional[0].text(), ErrorKind::kInput,
           "map: expected the name of a filter or attribute=");
   const std::string& name = arguments.positional[0].text()->text();
-  for (V item : *run.items_of(value)) {
+  const auto items = run.items_of(value);
+  for (V item : *items) {
     run.charge(1);
     Arguments rest{{arguments.positional.begin() + 1, arguments.positional.end()}, {}};
     out.push_back(apply_filter(run, name, item, rest));
@@ -105,7 +107,8 @@ Value select_filter(Interpreter& run, const std::string& name, V value, const Ar
   const MarkedText* test = given.size() > test_at ? given[test_at].text() : nullptr;
   require(given.size() == test_at || test, ErrorKind::kInput, "{}: expected the name of a test", name);
   std::vector<Value> kept;
-  for (V item : *run.items_of(value)) {
+  const auto items = run.items_of(value);
+  for (V item : *items) {
     run.charge(1);
     const Value tested = by_attribute ? attribute_path(run, item, given[0]) : item;
     Arguments rest;
@@ -122,7 +125,8 @@ Value sort_filter(Interpreter& run, V value, P given) {
 Value unique_filter(Interpreter& run, V value, P given) {
   const By by(run, given, 0, 1);
   std::vector<Value> keys, kept;
-  for (V item : *run.items_of(value)) {
+  const auto items = run.items_of(value);
+  for (V item : *items) {
     Value key = by(item);
     run.charge(1 + int64_t(keys.size()));
     if (std::any_of(keys.begin(), keys.end(), [&](V k) { return equal(k, key); })) continue;

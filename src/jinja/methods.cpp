@@ -94,7 +94,8 @@ Value replace_method(Interpreter& run, const Value& self, const Parameters& give
 Value join_method(Interpreter& run, const Value& self, const Parameters& given) {
   MarkedText out;
   bool first = true;
-  for (const Value& part : *run.items_of(given.at(0))) {
+  const auto items = run.items_of(given.at(0));
+  for (const Value& part : *items) {
     require(part.text(), ErrorKind::kInput, "join: expected strings, got {}", part.type_name());
     if (!std::exchange(first, false)) out.append(*self.text());
     out.append(*part.text());

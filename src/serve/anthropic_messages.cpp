@@ -97,6 +97,7 @@ OrderedJson convert(const Fields& fields) {
       y["tool_choice"] = {{"type", "function"}, {"function", {{"name", choice->required_text("name")}}}};
     else
       y["tool_choice"] = type == "any" ? "required" : type;
+    y["parallel_tool_calls"] = !choice->flag("disable_parallel_tool_use", false);
   }
   if (const OrderedJson* thinking = fields.find("thinking")) y["thinking"] = *thinking;
   return y;
@@ -236,7 +237,10 @@ void messages(const Call& call) {
   if (sampling.choices != 1) throw invalid_field("n", "expected 1");
   const bool stream = fields.flag("stream", false);
   const OrderedJson converted = convert(fields);
-  ChatPrompt prompt = render_chat(read_chat(Fields(converted), service), service);
+  const Fields chat(converted);
+  ChatPrompt prompt = render_chat(read_chat(chat, service), service);
+  sampling.request.grammar = read_required_calls(chat, service.model().tools, service.grammars());
+  sampling.request.thinking = thinking_of(fields, prompt, service);
   fit_context(sampling, int64_t(prompt.ids.size()), service, "messages");
   prompt.reply.stops = sampling.stops;
   const int64_t prompt_tokens = int64_t(prompt.ids.size());

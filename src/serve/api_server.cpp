@@ -99,7 +99,7 @@ const std::vector<ApiServer::Route>& ApiServer::routes() {
 ApiServer::ApiServer(const ApiServerOptions& options)
     : options_(options),
       server_(options.host, options.port, options.limits,
-              [this](const HttpRequest& request, std::shared_ptr<HttpExchange> exchange) {
+              [this](const ClientRequest& request, std::shared_ptr<HttpExchange> exchange) {
                 handle(request, std::move(exchange));
               }) {
   require(!options.keys.empty() || is_loopback(options.host), ErrorKind::kInput,
@@ -144,7 +144,7 @@ void ApiServer::serve(Service& service) {
   service_ = nullptr;
 }
 
-void ApiServer::check_host(const HttpRequest& request) const {
+void ApiServer::check_host(const ClientRequest& request) const {
   std::string host = request.header("host");
   if (const size_t colon = host.rfind(':'); colon != host.npos && host.find(']', colon) == host.npos)
     host.resize(colon);
@@ -156,7 +156,7 @@ void ApiServer::check_host(const HttpRequest& request) const {
   throw ApiError(403, "permission_error", fmt::format("Host \"{}\" is not served here: see --allow-host", host));
 }
 
-void ApiServer::check_key(const HttpRequest& request) const {
+void ApiServer::check_key(const ClientRequest& request) const {
   if (key_hashes_.empty()) return;
   std::string key = request.header("x-api-key");
   const std::string& bearer = request.header("authorization");
@@ -170,12 +170,12 @@ void ApiServer::check_key(const HttpRequest& request) const {
                    "invalid_api_key");
 }
 
-bool ApiServer::known_origin(const HttpRequest& request) const {
+bool ApiServer::known_origin(const ClientRequest& request) const {
   const auto& known = options_.origins;
   return std::find(known.begin(), known.end(), request.header("origin")) != known.end();
 }
 
-void ApiServer::log(const HttpRequest& request, const std::string& id, int status, double seconds, int64_t bytes) {
+void ApiServer::log(const ClientRequest& request, const std::string& id, int status, double seconds, int64_t bytes) {
   if (!log_) return;
   const OrderedJson line = {{"time", int64_t(std::time(nullptr))},
                             {"id", id},
@@ -191,7 +191,7 @@ void ApiServer::log(const HttpRequest& request, const std::string& id, int statu
   std::fflush(log_);
 }
 
-void ApiServer::handle(const HttpRequest& request, std::shared_ptr<HttpExchange> raw) {
+void ApiServer::handle(const ClientRequest& request, std::shared_ptr<HttpExchange> raw) {
   const double arrived = now();
   const std::string id = new_id("req_");
   HttpHeaders headers = {{"x-request-id", id}};
@@ -200,7 +200,7 @@ void ApiServer::handle(const HttpRequest& request, std::shared_ptr<HttpExchange>
     headers.emplace_back("Vary", "Origin");
   }
   // The request outlives the handler by what the log wants of it.
-  HttpRequest brief;
+  ClientRequest brief;
   brief.client = request.client;
   brief.method = request.method;
   brief.path = request.path;
@@ -236,7 +236,7 @@ void ApiServer::handle(const HttpRequest& request, std::shared_ptr<HttpExchange>
 }
 
 void ApiServer::answer(const Call& call, const HttpHeaders&) {
-  const HttpRequest& request = call.request;
+  const ClientRequest& request = call.request;
   if (request.method == "OPTIONS" && known_origin(request))
     return call.exchange->reply(204,
                                 {{"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},

@@ -48,12 +48,12 @@ class ApiServer {
     bool open;  // without a key
   };
   static const std::vector<Route>& routes();
-  void handle(const HttpRequest& request, std::shared_ptr<HttpExchange> exchange);
+  void handle(const ClientRequest& request, std::shared_ptr<HttpExchange> exchange);
   void answer(const Call& call, const HttpHeaders& headers);
-  void check_host(const HttpRequest& request) const;
-  void check_key(const HttpRequest& request) const;
-  bool known_origin(const HttpRequest& request) const;
-  void log(const HttpRequest& request, const std::string& id, int status, double seconds, int64_t bytes);
+  void check_host(const ClientRequest& request) const;
+  void check_key(const ClientRequest& request) const;
+  bool known_origin(const ClientRequest& request) const;
+  void log(const ClientRequest& request, const std::string& id, int status, double seconds, int64_t bytes);
 
   ApiServerOptions options_;
   std::vector<std::string> key_hashes_;

@@ -86,10 +86,6 @@ OrderedJson read_tools(const Fields& fields, const Service& service) {
     throw invalid_field("tool_choice", fmt::format("expected a string or an object, got {}", kind_of(*choice)));
   if (choice && choice->is_string()) fields.one_of("tool_choice", "", {"none", "auto", "required"});
   if (!tools || tools->empty() || (choice && *choice == "none")) return nullptr;
-  // What a grammar would have to force is not there yet: it is not done by halves.
-  if (choice && *choice != "auto")
-    throw ApiError(400, "invalid_request_error", "tool_choice: only none and auto are supported", "tool_choice",
-                   "unsupported_parameter");
   if (int64_t(tools->size()) > service.limits().tools)
     throw invalid_field("tools", fmt::format("expected at most {} tools", service.limits().tools));
   for (size_t i = 0; i < tools->size(); i++) {
@@ -129,6 +125,23 @@ const ChatRenderer& chat_of(const Service& service) {
     throw ApiError(400, "invalid_request_error",
                    fmt::format("the model \"{}\" has no chat template: use /v1/completions", service.model().name));
   return *service.model().chat;
+}
+
+Thinking thinking_of(const Fields& fields, const ChatPrompt& prompt, const Service& service) {
+  Thinking y = service.model().thinking;
+  y.open = prompt.reply.in_reasoning;
+  const auto object = fields.object("thinking");
+  const int64_t most = service.context();
+  y.budget = int32_t(fields.integer("thinking_budget", -1, 0, most));
+  std::string name = "thinking_budget";
+  if (object && object->has("budget_tokens")) {
+    y.budget = int32_t(object->integer("budget_tokens", -1, 0, INT32_MAX));
+    name = "thinking.budget_tokens";
+  }
+  if (y.budget >= 0 && y.end < 0)
+    throw ApiError(400, "invalid_request_error", name + ": this model has no token that ends a thought", name,
+                   "unsupported_parameter");
+  return y;
 }
 
 ChatRequest read_chat(const Fields& fields, const Service& service) {

@@ -17,6 +17,9 @@ struct ChatPrompt {
 // 400 naming the field.
 ChatRequest read_chat(const Fields& fields, const Service& service);
 ChatPrompt render_chat(const ChatRequest& chat, const Service& service);
+// The model's marks of thought, whether the prompt opened it, and the budget: thinking.budget_tokens or
+// thinking_budget. Throws ApiError 400 for a budget where the model has no such marks.
+Thinking thinking_of(const Fields& fields, const ChatPrompt& prompt, const Service& service);
 // Throws ApiError 400 where the model has no chat format.
 const ChatRenderer& chat_of(const Service& service);
 

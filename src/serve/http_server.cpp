@@ -270,7 +270,7 @@ class HttpServer::Parts::Connection {
   }
 
   void take(http::request<http::string_body>&& from) {
-    request_ = HttpRequest();
+    request_ = ClientRequest();
     request_.method = std::string(from.method_string().data(), from.method_string().size());
     const std::string target(from.target().data(), from.target().size());
     const size_t mark = target.find('?');
@@ -350,7 +350,7 @@ class HttpServer::Parts::Connection {
   tcp::socket socket_;
   beast::flat_buffer buffer_;
   std::string client_;
-  HttpRequest request_;
+  ClientRequest request_;
   bool keep_alive_ = false, chunked_ = false, busy_ = false;
   std::shared_ptr<Exchange> exchange_;
 };
@@ -386,7 +386,7 @@ Wait HttpServer::Parts::tick(asio::steady_timer& timer, int milliseconds, std::f
   }
 }
 
-const std::string& HttpRequest::header(const std::string& name) const {
+const std::string& ClientRequest::header(const std::string& name) const {
   static const std::string nothing;
   const auto it = headers.find(name);
   return it == headers.end() ? nothing : it->second;

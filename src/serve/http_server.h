@@ -22,7 +22,7 @@ struct HttpLimits {
   int connections = 4096;
 };
 
-struct HttpRequest {
+struct ClientRequest {
   std::string method, path, query, body;
   std::map<std::string, std::string> headers;  // names in lower case
   std::string client;                          // address
@@ -49,7 +49,7 @@ class HttpExchange {
 
 class HttpServer {
  public:
-  using Handler = std::function<void(const HttpRequest&, std::shared_ptr<HttpExchange>)>;
+  using Handler = std::function<void(const ClientRequest&, std::shared_ptr<HttpExchange>)>;
 
   // Binds at once: throws kInput for an address that is none and kIo where the port is taken. port 0: any free one.
   HttpServer(const std::string& address, uint16_t port, const HttpLimits& limits, Handler handler);

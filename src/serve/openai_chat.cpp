@@ -181,14 +181,6 @@ class ChatWriter : public ReplyWriter {
   std::vector<Choice> choices_;
 };
 
-void check_response_format(const Fields& fields) {
-  const auto format = fields.object("response_format");
-  if (!format) return;
-  if (format->one_of("type", "text", {"text", "json_object", "json_schema"}) != "text")
-    throw ApiError(400, "invalid_request_error", "response_format: only text is supported", "response_format",
-                   "unsupported_parameter");
-}
-
 }  // namespace
 
 void chat_completions(const Call& call) {
@@ -197,7 +189,6 @@ void chat_completions(const Call& call) {
   const OrderedJson body = parse_body(call.request.body);
   const Fields fields(body);
   check_model(fields, service);
-  check_response_format(fields);
   SamplingFields sampling = read_sampling(fields, service, {"max_completion_tokens", "max_tokens"});
   const bool stream = fields.flag("stream", false), with_logprobs = fields.flag("logprobs", false);
   const auto options = fields.object("stream_options");
@@ -207,7 +198,11 @@ void chat_completions(const Call& call) {
   if (sampling.has_limit && sampling.request.max_new_tokens < 1)
     throw invalid_field("max_completion_tokens", "expected at least 1, got 0");
   sampling.request.top_logprobs = with_logprobs ? int32_t(top) : -1;
+  sampling.request.grammar = read_format(fields, service.grammars());
   ChatPrompt prompt = render_chat(read_chat(fields, service), service);
+  if (const auto calls = read_required_calls(fields, service.model().tools, service.grammars()))
+    sampling.request.grammar = calls;
+  sampling.request.thinking = thinking_of(fields, prompt, service);
   fit_context(sampling, int64_t(prompt.ids.size()), service, "messages");
   prompt.reply.stops = sampling.stops;
   const int64_t prompt_tokens = int64_t(prompt.ids.size());

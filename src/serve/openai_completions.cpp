@@ -207,6 +207,7 @@ void completions(const Call& call) {
     sampling.request.max_new_tokens = 16;  // OpenAI's
     sampling.has_limit = true;
   }
+  sampling.request.grammar = read_format(fields, service.grammars());
   CompletionWriter::Options options;
   options.stream = fields.flag("stream", false);
   const auto stream_options = fields.object("stream_options");

@@ -77,6 +77,7 @@ OrderedJson convert(const Fields& fields) {
     if (choice->is_object() && choice->contains("name"))
       y["tool_choice"] = {{"type", "function"}, {"function", {{"name", (*choice)["name"]}}}};
   }
+  if (fields.has("parallel_tool_calls")) y["parallel_tool_calls"] = *fields.find("parallel_tool_calls");
   if (const auto reasoning = fields.object("reasoning"))
     if (const OrderedJson* effort = reasoning->find("effort")) y["reasoning_effort"] = *effort;
   return y;
@@ -247,17 +248,17 @@ void responses(const Call& call) {
   if (fields.has("previous_response_id"))
     throw ApiError(400, "invalid_request_error", "previous_response_id: responses are not stored here: send the items",
                    "previous_response_id", "unsupported_parameter");
-  if (const auto text = fields.object("text"))
-    if (const auto format = text->object("format"))
-      if (format->text("type", "text") != "text")
-        throw ApiError(400, "invalid_request_error", "text.format: only text is supported", "text.format",
-                       "unsupported_parameter");
   fields.integer("max_output_tokens", 1, 1, INT32_MAX);
   SamplingFields sampling = read_sampling(fields, service, {"max_output_tokens"});
   if (sampling.choices != 1) throw invalid_field("n", "expected 1");
   const bool stream = fields.flag("stream", false);
   const OrderedJson converted = convert(fields);
-  ChatPrompt prompt = render_chat(read_chat(Fields(converted), service), service);
+  const Fields chat(converted);
+  ChatPrompt prompt = render_chat(read_chat(chat, service), service);
+  sampling.request.grammar = read_text_format(fields, service.grammars());
+  if (const auto calls = read_required_calls(chat, service.model().tools, service.grammars()))
+    sampling.request.grammar = calls;
+  sampling.request.thinking = thinking_of(fields, prompt, service);
   fit_context(sampling, int64_t(prompt.ids.size()), service, "input");
   prompt.reply.stops = sampling.stops;
   const int64_t prompt_tokens = int64_t(prompt.ids.size());

@@ -11,7 +11,7 @@ namespace tenth {
 // What a route works with.
 struct Call {
   Service& service;
-  const HttpRequest& request;
+  const ClientRequest& request;
   std::shared_ptr<HttpExchange> exchange;
   std::string id;      // of the request, in the log and in x-request-id
   double arrived = 0;  // monotonic seconds

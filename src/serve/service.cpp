@@ -14,6 +14,14 @@ const std::string& ServedModel::bytes_of(int32_t id) const {
 
 namespace {
 
+// Special tokens are no text; those that end a turn end what a grammar describes.
+std::shared_ptr<const GrammarVocabulary> grammar_vocabulary(const ServedModel& model) {
+  std::vector<std::string> bytes;
+  for (int32_t id = 0; id < model.tokenizer.vocab_size(); id++)
+    bytes.push_back(model.tokenizer.is_special(id) ? "" : model.tokenizer.token_bytes(id));
+  return std::make_shared<const GrammarVocabulary>(bytes, model.stop_ids);
+}
+
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
@@ -21,6 +29,7 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 Service::Service(ServedModel model, const EngineOptions& options, const ServiceLimits& limits)
     : model_(std::move(model)),
       limits_(limits),
+      grammars_(std::make_unique<GrammarStore>(grammar_vocabulary(model_))),
       created_(int64_t(std::time(nullptr))),
       max_sequences_(options.max_sequences),
       engine_(std::make_unique<EngineThread>(model_.model, options, [this](std::vector<EngineEvent> events) {

@@ -12,6 +12,7 @@
 #include "serve/generation.h"
 #include "serve/http_server.h"
 #include "serve/metrics.h"
+#include "serve/structured_output.h"
 #include "tokenizer/tokenizer.h"
 
 namespace tenth {
@@ -23,6 +24,7 @@ struct ServedModel {
   std::shared_ptr<const ChatRenderer> chat;  // null: the model has no chat format
   ToolFormat tools = ToolFormat::kNone;
   std::vector<int32_t> stop_ids;
+  Thinking thinking;  // the model's marks
 
   // What a token adds to a text; nothing for the ids with which a vocabulary is padded.
   const std::string& bytes_of(int32_t id) const;
@@ -50,6 +52,7 @@ class Service {
   int64_t longest_prompt() const { return std::min(context(), engine_->engine().cache_tokens()) - 1; }
   const EngineThread& engine() const { return *engine_; }
   Metrics& metrics() { return metrics_; }
+  GrammarStore& grammars() const { return *grammars_; }
   int64_t created() const { return created_; }  // unix seconds
 
   // To be called once, before requests come.
@@ -76,6 +79,7 @@ class Service {
 
   ServedModel model_;
   ServiceLimits limits_;
+  std::unique_ptr<GrammarStore> grammars_;
   Metrics metrics_;
   int64_t created_;
   HttpServer* server_ = nullptr;

@@ -21,4 +21,11 @@ struct GgufVocabulary {
   std::string chat_template;             // tokenizer.chat_template
 };
 
+// The same as files of a model folder, whose tokenizer gives the same ids, here and in the Hugging Face libraries; the
+// unused tokens that fill a vocabulary up at its end are left out. Throws as Tokenizer::from_gguf does.
+struct TokenizerFiles {
+  std::string tokenizer, config;  // texts of tokenizer.json and tokenizer_config.json
+};
+TokenizerFiles tokenizer_files(const GgufVocabulary& vocabulary);
+
 }  // namespace tenth

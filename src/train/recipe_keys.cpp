@@ -62,7 +62,7 @@ std::vector<RecipeKey> supervised_keys(const std::string& stage, const std::stri
       real(stage + ".balance_loss", 1e-4, "", 0, 100, "weight of the sequence-wise balance loss"),
       real(stage + ".bias_update_rate", 1e-3, "", 0, 1, "step of the router biases against overload"),
       real(stage + ".bias_update_until", 1, "", 0, 1, "share of the steps after which router biases rest; V3: 0.966"),
-      real(stage + ".spike_factor", 300, "", 0, 1e9, "stop at a gradient norm of so many times its median; 0: never"),
+      real(stage + ".spike_factor", 1000, "", 0, 1e9, "stop at a gradient norm of so many times its median; 0: never"),
       skip_steps(stage),
       choice(optim + ".optimizer", "muon", kOptimizers, "for matrices; embedding, head, norms and gates take AdamW"),
       real(optim + ".lr", 0.02, "", 0, 10, "peak learning rate of the matrices"),

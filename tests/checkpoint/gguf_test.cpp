@@ -106,6 +106,10 @@ TEST(Gguf, RefusesWhatIsNotOne) {
 TEST(Gguf, RefusesBrokenMetadata) {
   refused(GgufBytes(0, 1).text("a").number(uint32_t(13)).number(uint64_t(0)), "type of 0 … 12, got 13");
   refused(GgufBytes(0, 1).entry("a", 7, uint8_t(2)).number(uint64_t(0)), "bool of 0 or 1, got 2");
+  GgufBytes bools(0, 1);
+  bools.text("a").number(uint32_t(9)).number(uint32_t(7)).number(uint64_t(3));
+  refused(bools.number(uint8_t(1)).number(uint8_t(0)).number(uint8_t(255)),
+          "metadata a: expected a bool of 0 or 1, got 255");
   refused(GgufBytes(0, 2).entry("a", 4, 1).entry("a", 4, 1), "metadata a: stands there twice");
   refused(GgufBytes(0, 1).entry("", 4, 1).number(uint64_t(0)), "metadata key");
   refused(GgufBytes(0, 1).entry("a\n", 4, 1), "metadata key");

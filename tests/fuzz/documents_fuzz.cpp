@@ -2,9 +2,9 @@
 // with it, it is read: what is handed out is UTF-8, not empty, no copy, and counted.
 #include <set>
 
+#include "base/utf8.h"
 #include "data/documents.h"
 #include "fuzz.h"
-#include "tokenizer/utf8.h"
 
 namespace tenth {
 namespace {

@@ -37,6 +37,14 @@ TEST(Template, TextAndSpaceAroundTags) {
   EXPECT_EQ(render("{{ {'a': {'b': 1}}['a']['b'] }}"), "1");
 }
 
+// Items that are made for the loop: of a text its characters, of a dict its keys.
+TEST(Template, FiltersOverWhatIsNoList) {
+  EXPECT_EQ(render("{{ 'abc' | join('-') }}{{ {'a': 1, 'b': 2} | join }}"), "a-b-cab");
+  EXPECT_EQ(render("{{ '-'.join('abc') }}{{ {'b': 1, 'a': 2} | sort | join }}"), "a-b-cab");
+  EXPECT_EQ(render("{{ 'abc' | map('upper') | list }}{{ 'abca' | unique | join }}"), "['A', 'B', 'C']abc");
+  EXPECT_EQ(render("{{ 'a1b2' | select('in', 'ab') | join }}{{ {'k': 1} | map('length') | first }}"), "ab1");
+}
+
 TEST(Template, Statements) {
   EXPECT_EQ(render("{% for x in [1,2,3] %}{{ loop.index }}/{{ loop.length }}{{ ', ' if not loop.last }}{% endfor %}"),
             "1/3, 2/3, 3/3");

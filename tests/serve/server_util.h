@@ -37,7 +37,9 @@ class TestServer {
                        .model = *model_,
                        .tokenizer = tokenizer,
                        .chat = std::make_shared<const ChatRenderer>(ChatRenderer::of(tokenizer, "", "tiny")),
-                       .stop_ids = {*tokenizer.id_of(kEosToken)}};
+                       .tools = {},
+                       .stop_ids = {*tokenizer.id_of(kEosToken)},
+                       .thinking = {.begin = *tokenizer.id_of("<think>"), .end = *tokenizer.id_of("</think>")}};
     server_ = std::make_unique<ApiServer>(options);
     service_ = std::make_unique<Service>(std::move(served), engine, limits);
     thread_ = std::thread([this] { server_->serve(*service_); });

@@ -78,6 +78,20 @@ std::vector<int64_t> ConfigReader::integers(const char* key) const {
   return values;
 }
 
+std::vector<std::string> ConfigReader::texts(const char* key) const {
+  std::vector<std::string> values;
+  const Json* list = find(key);
+  if (!list) return values;
+  require(list->is_array(), ErrorKind::kInput, "{}: field {}: expected a list of strings, got {}", where_, key,
+          list->dump().substr(0, 40));
+  for (const Json& value : *list) {
+    require(value.is_string(), ErrorKind::kInput, "{}: field {}: expected strings, got {}", where_, key,
+            value.dump().substr(0, 40));
+    values.push_back(value.get<std::string>());
+  }
+  return values;
+}
+
 double ConfigReader::rope_theta(double fallback) const {
   if (const Json* inner = find("rope_parameters"); inner && inner->is_object()) {
     return ConfigReader(*inner, where_ + ": rope_parameters").real("rope_theta", real("rope_theta", fallback));
@@ -233,13 +247,35 @@ OrderedJson config_json(const ModelConfig& c, DType stored) {
   fail(ErrorKind::kInternal, "no architecture named \"{}\"", c.model_type);
 }
 
+namespace {
+
+// Attention sees the whole context here. Where a file asks for less: use_sliding_window with a window shorter than the
+// context and layers behind max_window_layers (Qwen 2 and 3, whose sliding_window alone means nothing), sliding_window
+// in other families, or layer_types that names such layers.
+void refuse_sliding_window(const ConfigReader& in, const ModelConfig& c) {
+  for (const std::string& type : in.texts("layer_types")) {
+    require(type == "full_attention", ErrorKind::kUnsupported,
+            "{}: layer_types: expected full_attention in every layer, got \"{}\"", in.where(), type);
+  }
+  const bool qwen = c.model_type.starts_with("qwen");
+  if (!in.flag("use_sliding_window", !qwen)) return;
+  const int64_t everything = c.max_position_embeddings;
+  const int64_t window = in.integer("sliding_window", qwen ? 4096 : everything);
+  const int64_t full_layers = in.integer("max_window_layers", qwen ? 28 : 0);
+  require(window >= everything || full_layers >= c.num_hidden_layers, ErrorKind::kUnsupported,
+          "{}: sliding_window: expected at least the context of {} tokens (max_position_embeddings), got {}: attention "
+          "to a window is not built",
+          in.where(), everything, window);
+}
+
+}  // namespace
+
 void read_grouped_query_keys(const ConfigReader& in, ModelConfig& c) {
   c.rope_style = RopeStyle::kHalves;
   c.num_key_value_heads = in.integer("num_key_value_heads", c.num_attention_heads);
   const int64_t heads = c.num_attention_heads;
   c.head_dim = in.integer("head_dim", heads > 0 ? c.hidden_size / heads : 0);
-  require(!in.flag("use_sliding_window", false), ErrorKind::kUnsupported,
-          "{}: use_sliding_window: expected false, got true", in.where());
+  refuse_sliding_window(in, c);
   require(!in.flag("mlp_bias", false), ErrorKind::kUnsupported, "{}: mlp_bias: expected false, got true", in.where());
 }
 

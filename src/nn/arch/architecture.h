@@ -20,7 +20,8 @@ class ConfigReader {
   double real(const char* key, double fallback) const;
   bool flag(const char* key, bool fallback) const;
   std::string text(const char* key, const std::string& fallback) const;
-  std::vector<int64_t> integers(const char* key) const;  // absent or null: empty
+  std::vector<int64_t> integers(const char* key) const;   // absent or null: empty
+  std::vector<std::string> texts(const char* key) const;  // absent or null: empty
   RopeScaling rope_scaling() const;
   double rope_theta(double fallback) const;  // also inside rope_parameters, as newer files have it
   const std::string& where() const { return where_; }

@@ -1,0 +1,143 @@
+#include "serve/structured_output.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "serve/api_error.h"
+
+namespace tenth {
+namespace {
+
+constexpr size_t kMostGrammars = 64, kMostBytes = 256 << 10;
+
+OrderedJson schema_of(const OrderedJson& function) {
+  const auto it = function.find("parameters");
+  return it == function.end() || it->is_null() ? OrderedJson{{"type", "object"}} : *it;
+}
+
+// The calls as serve/reply_parser.h reads them.
+Grammar calls_grammar(const OrderedJson& tools, ToolFormat format, bool several) {
+  std::vector<Grammar::Item> items;
+  for (size_t i = 0; i < tools.size(); i++) {
+    const OrderedJson& function = tools[i]["function"];
+    const std::string name = function["name"].get<std::string>(),
+                      where = fmt::format("tools[{}].function.parameters", i);
+    Grammar arguments = Grammar::from_json_schema(schema_of(function), where, MemberOrder::kAny);
+    if (format == ToolFormat::kDeepSeek)
+      items.push_back({"<｜tool▁call▁begin｜>function<｜tool▁sep｜>" + name + "\n```json\n", std::move(arguments),
+                       "\n```<｜tool▁call▁end｜>"});
+    else
+      items.push_back(
+          {"<tool_call>\n{\"name\": \"" + name + "\", \"arguments\": ", std::move(arguments), "}\n</tool_call>"});
+  }
+  if (format == ToolFormat::kDeepSeek)
+    return Grammar::list("<｜tool▁calls▁begin｜>", items, "\n", "<｜tool▁calls▁end｜>", several);
+  return Grammar::list("", items, "\n", "", several);
+}
+
+void check_size(const std::string& text, const std::string& param) {
+  if (text.size() > kMostBytes)
+    throw invalid_field(param, fmt::format("expected at most {} bytes, got {}", kMostBytes, text.size()));
+}
+
+// What the grammar room refuses is about this field.
+template <class Make>
+std::shared_ptr<GrammarMasks> about(const std::string& param, const Make& make) {
+  try {
+    return make();
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::kInput && e.kind() != ErrorKind::kUnsupported) throw;
+    throw ApiError(400, "invalid_request_error", e.what(), param,
+                   e.kind() == ErrorKind::kUnsupported ? "unsupported_parameter" : "invalid_value");
+  }
+}
+
+std::shared_ptr<GrammarMasks> read_typed(const Fields& format, const Fields& with_schema, GrammarStore& store) {
+  const std::string type = format.one_of("type", "text", {"text", "json_object", "json_schema"});
+  if (type == "text") return nullptr;
+  if (type == "json_object") return store.any_object();
+  const OrderedJson* schema = with_schema.find("schema");
+  const std::string param = with_schema.name_of("schema");
+  if (!schema) throw invalid_field(param, "expected a JSON Schema, got none");
+  return about(param, [&] { return store.of_schema(*schema, param); });
+}
+
+}  // namespace
+
+template <class Make>
+std::shared_ptr<GrammarMasks> GrammarStore::get(std::string key, const Make& make) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto it = std::find_if(known_.begin(), known_.end(), [&](const auto& entry) { return entry.first == key; });
+    if (it != known_.end()) {
+      known_.splice(known_.begin(), known_, it);
+      return it->second;
+    }
+  }
+  const auto made = std::make_shared<GrammarMasks>(make(), vocabulary_);
+  const std::lock_guard lock(mutex_);
+  known_.emplace_front(std::move(key), made);
+  if (known_.size() > kMostGrammars) known_.pop_back();
+  return made;
+}
+
+std::shared_ptr<GrammarMasks> GrammarStore::of_schema(const OrderedJson& schema, const std::string& where) {
+  const std::string text = schema.dump();
+  check_size(text, where);
+  return get("schema " + text, [&] { return Grammar::from_json_schema(schema, where, MemberOrder::kAsListed); });
+}
+
+std::shared_ptr<GrammarMasks> GrammarStore::of_gbnf(const std::string& text, const std::string& where) {
+  check_size(text, where);
+  return get("gbnf " + text, [&] { return Grammar::from_gbnf(text, where); });
+}
+
+std::shared_ptr<GrammarMasks> GrammarStore::any_object() {
+  return get("object", [] { return Grammar::json_object(); });
+}
+
+std::shared_ptr<GrammarMasks> GrammarStore::of_calls(const OrderedJson& tools, ToolFormat format, bool several) {
+  const std::string text = tools.dump();
+  check_size(text, "tools");
+  return get(fmt::format("calls {} {}", several, text), [&] { return calls_grammar(tools, format, several); });
+}
+
+std::shared_ptr<GrammarMasks> read_format(const Fields& fields, GrammarStore& store) {
+  const auto format = fields.object("response_format");
+  auto masks = format ? read_typed(*format, format->object("json_schema").value_or(*format), store) : nullptr;
+  if (!fields.has("grammar")) return masks;
+  if (masks) throw invalid_field("grammar", "expected it or response_format, got both");
+  const std::string text = fields.text("grammar", "");
+  return about("grammar", [&] { return store.of_gbnf(text, "grammar"); });
+}
+
+std::shared_ptr<GrammarMasks> read_text_format(const Fields& fields, GrammarStore& store) {
+  const auto text = fields.object("text");
+  const auto format = text ? text->object("format") : std::nullopt;
+  return format ? read_typed(*format, *format, store) : nullptr;
+}
+
+std::shared_ptr<GrammarMasks> read_required_calls(const Fields& fields, ToolFormat format, GrammarStore& store) {
+  const OrderedJson *tools = fields.list("tools"), *choice = fields.find("tool_choice");
+  if (!choice || *choice == "auto" || *choice == "none") return nullptr;
+  if (!tools || tools->empty()) throw invalid_field("tool_choice", "expected tools with it, got none");
+  if (format != ToolFormat::kHermes && format != ToolFormat::kDeepSeek)
+    throw ApiError(400, "invalid_request_error",
+                   "tool_choice: this model has no format of calls that can be forced: only none and auto",
+                   "tool_choice", "unsupported_parameter");
+  OrderedJson chosen = *tools;
+  if (choice->is_object()) {
+    const auto function = Fields(*choice, "tool_choice").object("function");
+    if (!function) throw invalid_field("tool_choice.function", "expected an object, got none");
+    const std::string name = function->required_text("name");
+    chosen = OrderedJson::array();
+    for (const OrderedJson& tool : *tools)
+      if (tool["function"]["name"] == name) chosen.push_back(tool);
+    if (chosen.empty())
+      throw invalid_field("tool_choice.function.name", fmt::format("there is no tool \"{}\" in this request", name));
+  }
+  const bool several = !choice->is_object() && fields.flag("parallel_tool_calls", true);
+  return about("tools", [&] { return store.of_calls(chosen, format, several); });
+}
+
+}  // namespace tenth
