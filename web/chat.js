@@ -109,7 +109,7 @@ export class ChatView {
     const numbers = shownPath(this.current), actions = {
       choose: (number) => this.choose(number),
       edit: (number, text) => this.ask(text, this.current.nodes[number].parent),
-      retry: (number) => this.answer(this.current.nodes[number].parent),
+      retry: (number) => this.retry(number),
     };
     this.views = new Map(numbers.map((number) => [number, new MessageView(this.current, number, actions)]));
     this.log.replaceChildren(...(numbers.length ? [...this.views.values()].map((view) => view.element) : [this.welcome()]));
@@ -189,8 +189,14 @@ export class ChatView {
   retryLast() {
     const last = shownPath(this.current).at(-1);
     if (last === undefined || this.running.has(this.current.id)) return;
-    const node = this.current.nodes[last];
-    this.answer(node.role === "user" ? last : node.parent);
+    if (this.current.nodes[last].role === "user") this.answer(last);
+    else this.retry(last);
+  }
+
+  // Another answer beside this one; in its place where it failed before there was any.
+  retry(number) {
+    const { parent, content, reasoning } = this.current.nodes[number];
+    this.answer(parent, content || reasoning ? undefined : number);
   }
 
   choose(number) {
@@ -209,10 +215,13 @@ export class ChatView {
     this.answer(addNode(this.current, parent, { role: "user", content: text }));
   }
 
-  async answer(question) {
+  // place: the number of a node that is written anew.
+  async answer(question, place) {
     if (this.running.has(this.current.id)) return notify("An answer is being written: stop it first.");
     const { current } = this, name = this.served.model?.id;
-    const number = addNode(current, question, { role: "assistant", content: "", model: name });
+    const blank = { role: "assistant", content: "", model: name };
+    if (place !== undefined) current.nodes[place] = { parent: question, ...blank };
+    const number = place ?? addNode(current, question, blank);
     const generation = new Generation(current, number, name, () => this.changed(current));
     generation.number = number;
     this.running.set(current.id, generation);

@@ -5,6 +5,7 @@ import { copyText, h, icon } from "./dom.js";
 
 const { marked, DOMPurify, katex } = globalThis;  // classic scripts, see index.html
 
+const kLongest = 200000;  // characters of Markdown; a longer text is shown as it is
 const kHtml = /^<\/?(?:br|sub|sup|kbd|u|mark|small)\s*\/?>$/i;
 const kAllowed = {
   ALLOWED_TAGS: ["p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code", "em",
@@ -63,6 +64,13 @@ marked.use({
       renderer: (token) => `<p>${placeholder(token)}</p>`,
     },
   ],
+  tokenizer: {
+    // The parser fills up every row to the columns of the first one: a few lines could become millions of cells.
+    table: (text) => {
+      const lines = text.slice(0, kLongest).split(/\n[ \t]*\n/, 1)[0].split("\n");
+      return lines[0].split("|").length * lines.length > 20000 ? undefined : false;
+    },
+  },
   renderer: {
     html: (text) => (kHtml.test(text.trim()) ? text : escaped(text)),
     image: (href, title, text) => `<a href="${escaped(href ?? "")}">${escaped(text || href || "image")}</a>`,
@@ -109,7 +117,8 @@ function fragmentOf(tokens) {
   for (const box of fragment.querySelectorAll("input"))
     if (box.type !== "checkbox") box.remove();
     else box.disabled = true;
-  fragment.querySelectorAll("[data-math]").forEach(drawFormula);
+  // A model that repeats itself must not stop the page: further formulas of a paragraph stay as they were written.
+  [...fragment.querySelectorAll("[data-math]")].slice(0, 300).forEach(drawFormula);
   fragment.querySelectorAll("pre").forEach(drawCode);
   for (const table of fragment.querySelectorAll("table")) {
     const frame = h("div", { class: "table", tabindex: "0" });
@@ -125,10 +134,11 @@ export function showMarkdown(element, text) {
   const drawn = [...element.children];
   let count = 0, tokens;
   try {
-    tokens = marked.lexer(text);
+    tokens = text.length > kLongest ? null : marked.lexer(text);
   } catch {
-    return element.replaceChildren(h("div", { class: "plain" }, text));  // nested too deep for the parser
+    tokens = null;  // nested too deep for the parser
   }
+  if (!tokens) return element.replaceChildren(h("div", { class: "plain" }, text));
   for (const token of tokens) {
     if (token.type === "space" || token.type === "def") continue;
     const old = drawn[count++];

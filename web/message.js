@@ -83,7 +83,7 @@ export class MessageView {
     const { usage, rate, stopped, finish } = this.node, parts = [];
     if (generation?.running) {
       if (!generation.pieces) return "Waiting for the first token";
-      parts.push(`about ${generation.pieces} tokens`);
+      parts.push(generation.pieces > 1 ? `about ${generation.pieces} tokens` : "the first token");
       if (generation.rate()) parts.push(rateText(generation.rate()));
       return parts.join(" · ");
     }
@@ -108,6 +108,7 @@ export class MessageView {
   }
 
   buttons() {
+    if (!this.node.content && this.node.error) return [];
     const copy = iconButton("copy", "Copy", async () => {
       if (!(await copyText(this.node.content))) return;
       copy.replaceChildren(icon("done"));

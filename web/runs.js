@@ -61,6 +61,10 @@ export class RunsView {
 
   drawList() {
     const current = this.wanted[0] ?? this.runs[0]?.name;
+    // Drawn anew only where it differs: a link keeps the focus.
+    const state = JSON.stringify([current, this.runs.map(({ name, stage, step, age }) => [name, stage, step, age < 20])]);
+    if (state === this.listState) return;
+    this.listState = state;
     this.list.replaceChildren(...this.runs.map((run) => {
       const live = run.age < 20;
       return h("li", {}, h("a", { href: `#runs/${encodeURIComponent(run.name)}`, "aria-current": run.name === current ? "true" : null },
@@ -174,7 +178,7 @@ export class RunsView {
     const column = h("div", {});
     if (this.shown.length > 1) column.append(h("h2", {}, run.name));
     for (const { stage, layers, loads: rows } of Array.isArray(loads) ? loads : [])
-      column.append(heatMap(`Load of the experts after ${(kStages[stage] ?? stage).toLowerCase()}: layer by layer, 1 is even`, layers, rows,
+      column.append(heatMap(`Load of the experts, ${(kStages[stage] ?? stage).toLowerCase()}: layer by layer, 1 is even`, layers, rows,
         (r, c, value) => `layer ${layers[r]}, expert ${c}: ${value.toFixed(2)} times its even share`));
     if (run.samples.length) column.append(showSamples(run.samples));
     if (report) {

@@ -38,6 +38,7 @@ export function messagesBefore(conversation, number) {
   const messages = [];
   for (let at = conversation.nodes[number].parent; at >= 0; at = conversation.nodes[at].parent) {
     const { role, content, reasoning } = conversation.nodes[at];
+    if (role === "assistant" && !content && !reasoning) continue;  // it failed
     messages.push(reasoning ? { role, content, reasoning_content: reasoning } : { role, content });
   }
   return messages.reverse();
