@@ -39,7 +39,7 @@ interop: build
 	@tools/interop.sh
 
 format:
-	@git ls-files '*.h' '*.cpp' | xargs clang-format -i
+	@git ls-files '*.h' '*.cpp' 'web/*.js' | xargs clang-format -i
 
 fuzz: install
 	@tools/fuzz.sh

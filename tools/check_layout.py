@@ -47,7 +47,7 @@ def includes(path):
 def main():
     breaches = []
     sources = [ROOT / name for name in subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.h", "*.cpp"], cwd=ROOT, capture_output=True, text=True,
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.h", "*.cpp", "web/*.js"], cwd=ROOT, capture_output=True, text=True,
         check=True).stdout.split()]
     sources = [path for path in sources if path.exists()]
     for path in sources:

@@ -4,8 +4,10 @@ const kKey = "tenth.key";
 // For this tab only: a key is not kept on the disk.
 export const apiKey = () => sessionStorage.getItem(kKey) ?? "";
 export function setApiKey(key) {
-  if (key) sessionStorage.setItem(kKey, key);
-  else sessionStorage.removeItem(kKey);
+  if (key)
+    sessionStorage.setItem(kKey, key);
+  else
+    sessionStorage.removeItem(kKey);
 }
 
 export class ApiFailure extends Error {
@@ -21,24 +23,25 @@ async function failureOf(response) {
   const text = await response.text().catch(() => "");
   let message = "";
   try {
-    const { error } = JSON.parse(text);
+    const {error} = JSON.parse(text);
     message = error.message;
     if (error.param) message = `${error.param}: ${message}`;
   } catch {
     message = text.slice(0, 500);
   }
-  return new ApiFailure(message || `The server answered ${response.status}.`, response.status,
-                        Number(response.headers.get("Retry-After")) || 0);
+  return new ApiFailure(
+    message || `The server answered ${response.status}.`, response.status,
+    Number(response.headers.get("Retry-After")) || 0);
 }
 
 // The response to a GET, or to a POST where there is a body. Throws ApiFailure; an AbortError where signal ends it.
-export async function request(path, { body, signal } = {}) {
+export async function request(path, {body, signal} = {}) {
   const headers = {};
   if (apiKey()) headers.Authorization = `Bearer ${apiKey()}`;
   if (body) headers["Content-Type"] = "application/json";
   let response;
   try {
-    response = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal });
+    response = await fetch(path, {method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal});
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiFailure("The server does not answer. Is it still running?");
@@ -58,12 +61,13 @@ export async function* events(response) {
   let held = "";
   try {
     for (;;) {
-      const { value, done } = await reader.read();
+      const {value, done} = await reader.read();
       if (done) return;
       held += value;
       const lines = held.split(/\r?\n/);
       held = lines.pop();
-      for (const line of lines) if (line.startsWith("data:")) yield line.slice(5).trim();
+      for (const line of lines)
+        if (line.startsWith("data:")) yield line.slice(5).trim();
     }
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -75,7 +79,7 @@ export async function* events(response) {
 
 // The chunks of a streamed chat completion.
 export async function* chatChunks(body, signal) {
-  const response = await request("/v1/chat/completions", { body: { ...body, stream: true }, signal });
+  const response = await request("/v1/chat/completions", {body: {...body, stream: true}, signal});
   for await (const data of events(response)) {
     if (data === "[DONE]") return;
     let chunk;

@@ -1,5 +1,5 @@
 // Small charts in SVG: lines over an axis, and a heat map. Colours come from the classes (panels.css).
-import { h, shortNumber, svg } from "./dom.js";
+import {h, shortNumber, svg} from "./dom.js";
 
 const kHeight = 170, kLeft = 46, kRight = 10, kTop = 8, kBottom = 22;
 
@@ -8,7 +8,8 @@ function ticks(low, high, count) {
   const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough) ?? rough;
   const list = [];
-  for (let t = Math.ceil(low / step - 1e-9) * step; t <= high + step * 1e-6; t += step) list.push(Math.abs(t) < step * 1e-9 ? 0 : t);
+  for (let t = Math.ceil(low / step - 1e-9) * step; t <= high + step * 1e-6; t += step)
+    list.push(Math.abs(t) < step * 1e-9 ? 0 : t);
   return list;
 }
 
@@ -36,14 +37,15 @@ function thinned(points, width) {
 }
 
 export class LineChart {
-  // title: what is drawn; options: {smooth: 0 … 1, log, zero (the axis begins at 0), top (at least), xText(x), yText(y)}
+  // title: what is drawn; options: {smooth: 0 … 1, log, zero (the axis begins at 0), top (at least), xText(x),
+  // yText(y)}
   constructor(title, options = {}) {
     this.title = title;
-    this.options = { smooth: 0, xText: shortNumber, yText: shortNumber, ...options };
+    this.options = {smooth: 0, xText: shortNumber, yText: shortNumber, ...options};
     this.series = [];
-    this.value = h("span", { class: "value" });
-    this.frame = h("div", { class: "plot" });
-    this.element = h("figure", { class: "chart" }, h("figcaption", {}, h("span", {}, title), this.value), this.frame);
+    this.value = h("span", {class: "value"});
+    this.frame = h("div", {class: "plot"});
+    this.element = h("figure", {class: "chart"}, h("figcaption", {}, h("span", {}, title), this.value), this.frame);
     this.frame.onpointermove = (event) => this.point(event.clientX - this.frame.getBoundingClientRect().left);
     this.frame.onpointerleave = () => this.point(null);
     new ResizeObserver(() => this.draw()).observe(this.frame);
@@ -52,12 +54,13 @@ export class LineChart {
   // series: [{name, points: [[x, y], …]}], x rising; the n-th takes the n-th colour.
   show(series, options = {}) {
     Object.assign(this.options, options);
-    this.series = series.map((one) => ({ ...one, points: one.points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y)) }));
+    this.series =
+      series.map((one) => ({...one, points: one.points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y))}));
     this.draw();
   }
 
   scale() {
-    const { log, zero, top } = this.options;
+    const {log, zero, top} = this.options;
     const drawn = this.lines.flatMap((line) => line.points);
     const xs = drawn.map((p) => p[0]), ys = drawn.map((p) => this.toY(p[1])).filter(Number.isFinite);
     if (!ys.length) return null;
@@ -69,51 +72,59 @@ export class LineChart {
     const x0 = min(xs), x1 = Math.max(max(xs), x0 + 1e-9);
     const width = this.frame.clientWidth - kLeft - kRight, height = kHeight - kTop - kBottom;
     return {
-      low, high, x0, x1,
+      low,
+      high,
+      x0,
+      x1,
       x: (x) => kLeft + ((x - x0) / (x1 - x0)) * width,
       y: (y) => kTop + (1 - (this.toY(y) - low) / (high - low)) * height,
     };
   }
 
-  toY(y) {
-    return this.options.log ? (y > 0 ? Math.log10(y) : NaN) : y;
-  }
+  toY(y) { return this.options.log ? (y > 0 ? Math.log10(y) : NaN) : y; }
 
   draw() {
     const width = this.frame.clientWidth;
     if (!width) return;
-    this.lines = this.series.map((one) => ({ ...one, points: thinned(smoothed(one.points, this.options.smooth), width) }));
+    this.lines =
+      this.series.map((one) => ({...one, points: thinned(smoothed(one.points, this.options.smooth), width)}));
     this.now = this.scale();
-    const picture = svg("svg", { width, height: kHeight, viewBox: `0 0 ${width} ${kHeight}`, role: "img", "aria-label": this.inWords() });
+    const picture = svg(
+      "svg", {width, height: kHeight, viewBox: `0 0 ${width} ${kHeight}`, role: "img", "aria-label": this.inWords()});
     if (this.now) this.drawInto(picture);
-    this.cursor = svg("g", { class: "cursor" });
+    this.cursor = svg("g", {class: "cursor"});
     picture.append(this.cursor);
     this.frame.replaceChildren(picture);
     this.point(null);
   }
 
   drawInto(picture) {
-    const { low, high, x0, x1, x, y } = this.now, { log, smooth, xText, yText } = this.options, width = this.frame.clientWidth;
+    const {low, high, x0, x1, x, y} = this.now, {log, smooth, xText, yText} = this.options,
+                                 width = this.frame.clientWidth;
     for (const t of ticks(low, high, 4)) {
       const at = y(log ? 10 ** t : t);
-      picture.append(svg("line", { class: "grid", x1: kLeft, x2: width - kRight, y1: at, y2: at }),
-        svg("text", { x: kLeft - 6, y: at + 3.5, "text-anchor": "end" }, yText(log ? 10 ** t : t)));
+      picture.append(
+        svg("line", {class: "grid", x1: kLeft, x2: width - kRight, y1: at, y2: at}),
+        svg("text", {x: kLeft - 6, y: at + 3.5, "text-anchor": "end"}, yText(log ? 10 ** t : t)));
     }
     for (const t of ticks(x0, x1, Math.max(2, width / 110)))
-      picture.append(svg("text", { x: Math.min(x(t), width - 16), y: kHeight - 5, "text-anchor": "middle" }, xText(t)));
-    const path = (points) => points.filter((p) => Number.isFinite(this.toY(p[1]))).map((p, i) => `${i ? "L" : "M"}${x(p[0]).toFixed(1)} ${y(p[1]).toFixed(1)}`).join("");
+      picture.append(svg("text", {x: Math.min(x(t), width - 16), y: kHeight - 5, "text-anchor": "middle"}, xText(t)));
+    const path = (points) => points.filter((p) => Number.isFinite(this.toY(p[1])))
+                               .map((p, i) => `${i ? "L" : "M"}${x(p[0]).toFixed(1)} ${y(p[1]).toFixed(1)}`)
+                               .join("");
     if (smooth && !log)
-      for (const [i, one] of this.series.entries()) picture.append(svg("path", { class: `faint c${i}`, d: path(this.inside(thinned(one.points, width))) }));
+      for (const [i, one] of this.series.entries())
+        picture.append(svg("path", {class: `faint c${i}`, d: path(this.inside(thinned(one.points, width)))}));
     for (const [i, line] of this.lines.entries()) {
-      picture.append(svg("path", { class: `c${i}`, d: path(line.points) }));
+      picture.append(svg("path", {class: `c${i}`, d: path(line.points)}));
       if (line.points.length < 30)
-        for (const p of line.points) picture.append(svg("circle", { class: `c${i}`, cx: x(p[0]), cy: y(p[1]), r: 2 }));
+        for (const p of line.points) picture.append(svg("circle", {class: `c${i}`, cx: x(p[0]), cy: y(p[1]), r: 2}));
     }
   }
 
   // The raw values behind smoothed ones do not stretch the axis.
   inside(points) {
-    const { low, high } = this.now;
+    const {low, high} = this.now;
     return points.map(([x, y]) => [x, Math.max(low, Math.min(high, y))]);
   }
 
@@ -121,21 +132,25 @@ export class LineChart {
   point(place) {
     if (!this.now) return (this.value.textContent = "");
     const last = this.lines.map((line) => line.points.at(-1)).filter(Boolean);
-    const { x, y } = this.now, { xText, yText } = this.options;
+    const {x, y} = this.now, {xText, yText} = this.options;
     if (place === null) {
       this.value.textContent = last.map((p) => yText(p[1])).join("  ·  ");
       return this.cursor.replaceChildren();
     }
-    const near = this.lines.map(({ points }) => points.reduce((a, b) => (Math.abs(x(b[0]) - place) < Math.abs(x(a[0]) - place) ? b : a), points[0] ?? null));
+    const near = this.lines.map(
+      ({points}) =>
+        points.reduce((a, b) => (Math.abs(x(b[0]) - place) < Math.abs(x(a[0]) - place) ? b : a), points[0] ?? null));
     const some = near.find(Boolean);
     this.value.textContent = `${xText(some[0])}:  ${near.filter(Boolean).map((p) => yText(p[1])).join("  ·  ")}`;
-    this.cursor.replaceChildren(svg("line", { x1: x(some[0]), x2: x(some[0]), y1: kTop, y2: kHeight - kBottom }),
-      ...near.map((p, i) => p && svg("circle", { class: `c${i}`, cx: x(p[0]), cy: y(p[1]), r: 3 })).filter(Boolean));
+    this.cursor.replaceChildren(
+      svg("line", {x1: x(some[0]), x2: x(some[0]), y1: kTop, y2: kHeight - kBottom}),
+      ...near.map((p, i) => p && svg("circle", {class: `c${i}`, cx: x(p[0]), cy: y(p[1]), r: 3})).filter(Boolean));
   }
 
   inWords() {
-    const { yText } = this.options;
-    const words = this.series.filter((one) => one.points.length).map(({ name, points }) => `${name} from ${yText(points[0][1])} to ${yText(points.at(-1)[1])}`);
+    const {yText} = this.options;
+    const words = this.series.filter((one) => one.points.length)
+                    .map(({name, points}) => `${name} from ${yText(points[0][1])} to ${yText(points.at(-1)[1])}`);
     return `${this.title}: ${words.join("; ") || "nothing yet"}`;
   }
 }
@@ -144,15 +159,32 @@ export class LineChart {
 export function heatMap(title, rowNames, rows, cellText) {
   const columns = Math.max(1, ...rows.map((row) => row.length)), high = Math.max(2, ...rows.flat());
   const width = Math.max(260, Math.min(560, columns * 18)), cell = width / columns, height = rows.length > 24 ? 6 : 16;
-  const picture = svg("svg", { viewBox: `0 0 ${width + 34} ${rows.length * height}`, class: "heat", role: "img", "aria-label": `${title}: highest ${high.toFixed(2)}` });
+  const picture = svg("svg", {
+    viewBox: `0 0 ${width + 34} ${rows.length * height}`,
+    class: "heat",
+    role: "img",
+    "aria-label": `${title}: highest ${high.toFixed(2)}`
+  });
   rows.forEach((row, r) => {
     if (height > 10 || r % 4 === 0)
-      picture.append(svg("text", { x: 26, y: (r + 0.5) * height + 3.5, "text-anchor": "end" }, String(rowNames[r])));
+      picture.append(svg("text", {x: 26, y: (r + 0.5) * height + 3.5, "text-anchor": "end"}, String(rowNames[r])));
     row.forEach((value, c) => {
       const x = 34 + c * cell;
-      picture.append(svg("rect", { x, y: r * height, width: cell - (cell > 5 ? 1 : 0), height: height - 1, class: value > 1 ? "over" : "under",
-        "fill-opacity": (value > 1 ? Math.min(1, (value - 1) / (high - 1)) : 1 - value).toFixed(3) }, svg("title", {}, cellText(r, c, value))));
+      picture.append(svg(
+        "rect", {
+          x,
+          y: r * height,
+          width: cell - (cell > 5 ? 1 : 0),
+          height: height - 1,
+          class: value > 1 ? "over" : "under",
+          "fill-opacity": (value > 1 ? Math.min(1, (value - 1) / (high - 1)) : 1 - value).toFixed(3)
+        },
+        svg("title", {}, cellText(r, c, value))));
     });
   });
-  return h("figure", { class: "chart" }, h("figcaption", {}, h("span", {}, title), h("span", { class: "value" }, `highest ${Math.max(0, ...rows.flat()).toFixed(2)}`)), picture);
+  return h(
+    "figure", {class: "chart"},
+    h("figcaption", {}, h("span", {}, title),
+      h("span", {class: "value"}, `highest ${Math.max(0, ...rows.flat()).toFixed(2)}`)),
+    picture);
 }

@@ -1,18 +1,18 @@
 // The chat: the list of conversations, the messages of one, the field for a question, the settings.
-import { h, iconButton, notify, saveFile } from "./dom.js";
-import { ConversationList } from "./conversation_list.js";
-import { Generation } from "./generation.js";
-import { MessageView } from "./message.js";
-import { showSettings } from "./settings.js";
-import { conversation, exported, keep, openStore } from "./store.js";
-import { addNode, newConversation, shownPath, titleOf } from "./tree.js";
+import {ConversationList} from "./conversation_list.js";
+import {h, iconButton, notify, saveFile} from "./dom.js";
+import {Generation} from "./generation.js";
+import {MessageView} from "./message.js";
+import {showSettings} from "./settings.js";
+import {conversation, exported, keep, openStore} from "./store.js";
+import {addNode, newConversation, shownPath, titleOf} from "./tree.js";
 
 const narrow = matchMedia("(max-width: 60rem)");
 
 export class ChatView {
   // served: {model, failure} of the server; findModel: asks it again.
   constructor(root, served, findModel) {
-    Object.assign(this, { root, served, findModel });
+    Object.assign(this, {root, served, findModel});
     this.running = new Map();  // conversation id -> Generation
     this.current = newConversation();
     this.list = new ConversationList({
@@ -20,26 +20,38 @@ export class ChatView {
       add: () => this.startNew(),
       removed: (id) => this.removed(id),
     });
-    this.settings = h("aside", { class: "settings", "aria-label": "Settings", hidden: true });
-    this.log = h("div", { class: "log" });
-    this.scroller = h("div", { class: "scroller", tabindex: "-1" }, this.log);
-    this.title = h("h1", { class: "title" });
+    this.settings = h("aside", {class: "settings", "aria-label": "Settings", hidden: true});
+    this.log = h("div", {class: "log"});
+    this.scroller = h("div", {class: "scroller", tabindex: "-1"}, this.log);
+    this.title = h("h1", {class: "title"});
     this.build();
   }
 
   build() {
-    this.input = h("textarea", { id: "question", rows: 1, placeholder: "Ask something", "aria-label": "Your question",
-      oninput: () => this.grow(), onkeydown: (event) => this.key(event) });
-    this.send = iconButton("send", "Send", () => this.sendOrStop(), { class: "quiet send" });
-    const composer = h("form", { class: "composer", onsubmit: (event) => (event.preventDefault(), this.sendOrStop()) },
-      this.input, this.send);
-    const head = h("div", { class: "chat-head" },
-      (this.listButton = iconButton("list", "Conversations (Alt L)", () => this.toggleList(), { "aria-expanded": "true" })),
-      this.title,
-      iconButton("save", "Save this conversation to a file", () => saveFile(`${titleOf(this.current).slice(0, 40)}.json`, exported([this.current]))),
-      iconButton("plus", "New conversation (Alt N)", () => this.startNew()),
-      (this.settingsButton = iconButton("tune", "Settings (Alt S)", () => this.toggleSettings(), { "aria-expanded": "false" })));
-    this.root.append(this.list.element, h("div", { class: "talk" }, head, this.scroller, composer), this.settings);
+    this.input = h("textarea", {
+      id: "question",
+      rows: 1,
+      placeholder: "Ask something",
+      "aria-label": "Your question",
+      oninput: () => this.grow(),
+      onkeydown: (event) => this.key(event)
+    });
+    this.send = iconButton("send", "Send", () => this.sendOrStop(), {class: "quiet send"});
+    const composer =
+      h("form", {class: "composer", onsubmit: (event) => (event.preventDefault(), this.sendOrStop())}, this.input,
+        this.send);
+    const head =
+      h("div", {class: "chat-head"},
+        (this.listButton =
+           iconButton("list", "Conversations (Alt L)", () => this.toggleList(), {"aria-expanded": "true"})),
+        this.title,
+        iconButton(
+          "save", "Save this conversation to a file",
+          () => saveFile(`${titleOf(this.current).slice(0, 40)}.json`, exported([this.current]))),
+        iconButton("plus", "New conversation (Alt N)", () => this.startNew()),
+        (this.settingsButton =
+           iconButton("tune", "Settings (Alt S)", () => this.toggleSettings(), {"aria-expanded": "false"})));
+    this.root.append(this.list.element, h("div", {class: "talk"}, head, this.scroller, composer), this.settings);
     // Reading further up is not disturbed by what streams at the end.
     this.follows = true;
     this.scroller.onscroll = () => {
@@ -65,9 +77,7 @@ export class ChatView {
     if (!narrow.matches) this.input.focus();
   }
 
-  modelFound() {
-    this.draw();
-  }
+  modelFound() { this.draw(); }
 
   // ---- conversations
 
@@ -109,10 +119,11 @@ export class ChatView {
     const numbers = shownPath(this.current), actions = {
       choose: (number) => this.choose(number),
       edit: (number, text) => this.ask(text, this.current.nodes[number].parent),
-      retry: (number) => this.answer(this.current.nodes[number].parent),
+      retry: (number) => this.retry(number),
     };
     this.views = new Map(numbers.map((number) => [number, new MessageView(this.current, number, actions)]));
-    this.log.replaceChildren(...(numbers.length ? [...this.views.values()].map((view) => view.element) : [this.welcome()]));
+    this.log.replaceChildren(
+      ...(numbers.length ? [...this.views.values()].map((view) => view.element) : [this.welcome()]));
     this.title.textContent = numbers.length ? titleOf(this.current) : "";
     this.list.draw(this.current.id, this.running);
     this.drawRunning();
@@ -124,19 +135,25 @@ export class ChatView {
     if (generation) this.views.get(generation.number)?.draw(generation);
     const busy = Boolean(generation);
     if (this.send.classList.contains("busy") !== busy) {
-      const fresh = iconButton(busy ? "stop" : "send", busy ? "Stop (Escape)" : "Send", () => this.sendOrStop(), { class: busy ? "quiet send busy" : "quiet send" });
+      const fresh = iconButton(
+        busy ? "stop" : "send", busy ? "Stop (Escape)" : "Send", () => this.sendOrStop(),
+        {class: busy ? "quiet send busy" : "quiet send"});
       this.send.replaceWith(fresh);
       this.send = fresh;
     }
   }
 
   welcome() {
-    const { model, failure } = this.served;
+    const {model, failure} = this.served;
     if (failure)
-      return h("div", { class: "welcome" }, h("h2", {}, "The model cannot be asked now"), h("p", { class: "trouble" }, failure.message),
-        failure.status === 401 ? h("button", { type: "button", class: "strong", onclick: () => this.askKey() }, "Enter the API key")
-          : h("button", { type: "button", class: "strong", onclick: () => this.findModel() }, "Try again"));
-    return h("div", { class: "welcome" }, h("h2", {}, model ? `Talk to ${model.id}` : "…"),
+      return h(
+        "div", {class: "welcome"}, h("h2", {}, "The model cannot be asked now"),
+        h("p", {class: "trouble"}, failure.message),
+        failure.status === 401 ?
+          h("button", {type: "button", class: "strong", onclick: () => this.askKey()}, "Enter the API key") :
+          h("button", {type: "button", class: "strong", onclick: () => this.findModel()}, "Try again"));
+    return h(
+      "div", {class: "welcome"}, h("h2", {}, model ? `Talk to ${model.id}` : "…"),
       h("p", {}, "Conversations stay in this browser. ", h("kbd", {}, "Alt K"), " shows the keys."));
   }
 
@@ -181,16 +198,27 @@ export class ChatView {
 
   escape() {
     const generation = this.running.get(this.current.id);
-    if (generation) generation.stop();
-    else if (!this.settings.hidden) this.toggleSettings(false);
-    else if (narrow.matches) this.toggleList(false);
+    if (generation)
+      generation.stop();
+    else if (!this.settings.hidden)
+      this.toggleSettings(false);
+    else if (narrow.matches)
+      this.toggleList(false);
   }
 
   retryLast() {
     const last = shownPath(this.current).at(-1);
     if (last === undefined || this.running.has(this.current.id)) return;
-    const node = this.current.nodes[last];
-    this.answer(node.role === "user" ? last : node.parent);
+    if (this.current.nodes[last].role === "user")
+      this.answer(last);
+    else
+      this.retry(last);
+  }
+
+  // Another answer beside this one; in its place where it failed before there was any.
+  retry(number) {
+    const {parent, content, reasoning} = this.current.nodes[number];
+    this.answer(parent, content || reasoning ? undefined : number);
   }
 
   choose(number) {
@@ -206,13 +234,16 @@ export class ChatView {
   ask(text, parent) {
     if (this.running.has(this.current.id)) return notify("An answer is being written: stop it first.");
     if (!conversation(this.current.id)) history.replaceState(null, "", `#chat/${encodeURIComponent(this.current.id)}`);
-    this.answer(addNode(this.current, parent, { role: "user", content: text }));
+    this.answer(addNode(this.current, parent, {role: "user", content: text}));
   }
 
-  async answer(question) {
+  // place: the number of a node that is written anew.
+  async answer(question, place) {
     if (this.running.has(this.current.id)) return notify("An answer is being written: stop it first.");
-    const { current } = this, name = this.served.model?.id;
-    const number = addNode(current, question, { role: "assistant", content: "", model: name });
+    const {current} = this, name = this.served.model?.id;
+    const blank = {role: "assistant", content: "", model: name};
+    if (place !== undefined) current.nodes[place] = {parent: question, ...blank};
+    const number = place ?? addNode(current, question, blank);
     const generation = new Generation(current, number, name, () => this.changed(current));
     generation.number = number;
     this.running.set(current.id, generation);
@@ -230,7 +261,7 @@ export class ChatView {
     this.views.get(number)?.draw(generation);
     this.drawRunning();
     if (this.follows) this.toEnd();
-    const { error, stopped } = current.nodes[number];
+    const {error, stopped} = current.nodes[number];
     this.speak(error ? "The answer failed" : stopped ? "The answer was stopped" : "The answer is complete");
     if (generation.failure?.status === 401) this.askKey();
     if (generation.failure?.status === 0 || generation.failure?.status === 404) this.findModel();
@@ -248,7 +279,5 @@ export class ChatView {
     });
   }
 
-  speak(text) {
-    document.getElementById("spoken").textContent = text;
-  }
+  speak(text) { document.getElementById("spoken").textContent = text; }
 }

@@ -1,21 +1,34 @@
 // The list of conversations at the left: open, rename, remove, save to a file and read from one.
-import { h, iconButton, notify, saveFile } from "./dom.js";
-import { conversations, exported, importFile, keep, remove } from "./store.js";
-import { titleOf } from "./tree.js";
+import {h, iconButton, notify, saveFile} from "./dom.js";
+import {conversations, exported, importFile, keep, remove} from "./store.js";
+import {titleOf} from "./tree.js";
 
 export class ConversationList {
   // actions: {open(id), add(), removed(id)}
   constructor(actions) {
     this.actions = actions;
     this.items = h("ul");
-    this.file = h("input", { type: "file", accept: "application/json,.json", class: "unseen", tabindex: "-1", "aria-label": "File of conversations", onchange: () => this.read() });
-    this.element = h("aside", { class: "list", "aria-label": "Conversations" },
-      h("button", { type: "button", class: "new", onclick: actions.add }, "New conversation"),
-      h("nav", { "aria-label": "Conversations" }, this.items),
-      h("div", { class: "list-foot" },
-        h("button", { type: "button", class: "plain-button", onclick: () => this.file.click() }, "Import"),
-        h("button", { type: "button", class: "plain-button", onclick: () => saveFile("tenth-conversations.json", exported(conversations())) }, "Export all"),
-        this.file));
+    this.file = h("input", {
+      type: "file",
+      accept: "application/json,.json",
+      class: "unseen",
+      tabindex: "-1",
+      "aria-label": "File of conversations",
+      onchange: () => this.read()
+    });
+    this.element =
+      h("aside", {class: "list", "aria-label": "Conversations"},
+        h("button", {type: "button", class: "new", onclick: actions.add}, "New conversation"),
+        h("nav", {"aria-label": "Conversations"}, this.items),
+        h("div", {class: "list-foot"},
+          h("button", {type: "button", class: "plain-button", onclick: () => this.file.click()}, "Import"),
+          h("button", {
+            type: "button",
+            class: "plain-button",
+            onclick: () => saveFile("tenth-conversations.json", exported(conversations()))
+          },
+            "Export all"),
+          this.file));
   }
 
   // running: those that are being answered, by id.
@@ -27,16 +40,19 @@ export class ConversationList {
   }
 
   item(entry, busy) {
-    const { id } = entry, title = titleOf(entry);
-    const link = h("a", { href: `#chat/${encodeURIComponent(id)}`, "aria-current": id === this.current ? "true" : null, title }, title);
+    const {id} = entry, title = titleOf(entry);
+    const link =
+      h("a", {href: `#chat/${encodeURIComponent(id)}`, "aria-current": id === this.current ? "true" : null, title},
+        title);
     link.onclick = (event) => (event.preventDefault(), this.actions.open(id));
-    return h("li", { "data-id": id, class: busy ? "busy" : "" }, link,
+    return h(
+      "li", {"data-id": id, class: busy ? "busy" : ""}, link,
       iconButton("edit", `Rename ${title}`, () => this.rename(entry, link)),
       iconButton("close", `Remove ${title}`, () => this.remove(entry)));
   }
 
   rename(entry, link) {
-    const input = h("input", { value: titleOf(entry), "aria-label": "Title", maxlength: "200" });
+    const input = h("input", {value: titleOf(entry), "aria-label": "Title", maxlength: "200"});
     const end = (take) => {
       input.onblur = null;
       if (take && input.value.trim()) {

@@ -1,10 +1,8 @@
 // Elements without a library. Text that is given to h() is always text, never HTML.
 
-// h("button", {class: "quiet", onclick: f, "aria-label": "Stop"}, "Stop", icon): attributes whose value is false, null or
-// undefined are left out; those that are functions become listeners; true is an empty attribute.
-export function h(name, attributes, ...children) {
-  return fill(document.createElement(name), attributes, children);
-}
+// h("button", {class: "quiet", onclick: f, "aria-label": "Stop"}, "Stop", icon): attributes whose value is false, null
+// or undefined are left out; those that are functions become listeners; true is an empty attribute.
+export function h(name, attributes, ...children) { return fill(document.createElement(name), attributes, children); }
 
 export function svg(name, attributes, ...children) {
   return fill(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
@@ -12,11 +10,14 @@ export function svg(name, attributes, ...children) {
 
 function fill(element, attributes, children) {
   for (const [key, value] of Object.entries(attributes ?? {})) {
-    if (typeof value === "function") element.addEventListener(key.slice(2), value);
-    else if (value === true) element.setAttribute(key, "");
-    else if (value !== false && value != null) element.setAttribute(key, value);
+    if (typeof value === "function")
+      element.addEventListener(key.slice(2), value);
+    else if (value === true)
+      element.setAttribute(key, "");
+    else if (value !== false && value != null)
+      element.setAttribute(key, value);
   }
-  element.append(...children.flat().filter((child) => child != null && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => child != null && child !== false));
   return element;
 }
 
@@ -41,20 +42,20 @@ const kIcons = {
   done: "M5 12l5 5 9-10",
 };
 export function icon(name) {
-  return svg("svg", { class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("path", { d: kIcons[name] }));
+  return svg("svg", {class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true"}, svg("path", {d: kIcons[name]}));
 }
 
 // A button that shows an icon only; its label is what a screen reader says and what a pointer sees.
 export function iconButton(name, label, onclick, more = {}) {
-  return h("button", { type: "button", class: "quiet", title: label, "aria-label": label, onclick, ...more }, icon(name));
+  return h("button", {type: "button", class: "quiet", title: label, "aria-label": label, onclick, ...more}, icon(name));
 }
 
 // A line at the bottom that goes away by itself; action: what its button does.
 export function notify(text, label, action) {
   const place = document.getElementById("notice");
   const close = () => note.remove();
-  const note = h("div", { class: "note" }, text);
-  if (action) note.append(h("button", { type: "button", onclick: () => (action(), close()) }, label));
+  const note = h("div", {class: "note"}, text);
+  if (action) note.append(h("button", {type: "button", onclick: () => (action(), close())}, label));
   place.replaceChildren(note);
   setTimeout(close, 8000);
 }
@@ -71,8 +72,8 @@ export async function copyText(text) {
 
 // Gives the user a file.
 export function saveFile(name, text, type = "application/json") {
-  const url = URL.createObjectURL(new Blob([text], { type }));
-  h("a", { href: url, download: name }).click();
+  const url = URL.createObjectURL(new Blob([text], {type}));
+  h("a", {href: url, download: name}).click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
 

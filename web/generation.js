@@ -1,7 +1,7 @@
 // One answer while it streams: from chunks of the server to the fields of its node (see tree.js).
-import { ApiFailure, chatChunks } from "./api.js";
-import { samplingFields, systemPrompt, wantsTokens } from "./settings.js";
-import { messagesBefore } from "./tree.js";
+import {ApiFailure, chatChunks} from "./api.js";
+import {samplingFields, systemPrompt, wantsTokens} from "./settings.js";
+import {messagesBefore} from "./tree.js";
 
 export class Generation {
   // onChange: called after each chunk and at the end.
@@ -14,19 +14,17 @@ export class Generation {
     this.firstAt = this.lastAt = this.answerAt = 0;
     this.pieces = 0;
     this.running = true;
-    const system = systemPrompt().trim() ? [{ role: "system", content: systemPrompt() }] : [];
+    const system = systemPrompt().trim() ? [{role: "system", content: systemPrompt()}] : [];
     this.body = {
       model,
       messages: [...system, ...messagesBefore(conversation, number)],
-      stream_options: { include_usage: true },
+      stream_options: {include_usage: true},
       ...samplingFields(),
     };
     if (wantsTokens()) this.node.tokens = [];
   }
 
-  stop() {
-    this.abort.abort();
-  }
+  stop() { this.abort.abort(); }
 
   // Seconds of thought so far; what is shown while it goes on.
   thinking() {
@@ -42,15 +40,17 @@ export class Generation {
 
   // Runs to the end, which it reports in the node: it throws nothing.
   async run() {
-    const { node } = this;
+    const {node} = this;
     try {
       for await (const chunk of chatChunks(this.body, this.abort.signal)) {
         this.take(chunk);
         this.onChange();
       }
     } catch (error) {
-      if (error.name === "AbortError") node.stopped = true;
-      else node.error = error instanceof ApiFailure ? error.message : `The page failed: ${error.message}`;
+      if (error.name === "AbortError")
+        node.stopped = true;
+      else
+        node.error = error instanceof ApiFailure ? error.message : `The page failed: ${error.message}`;
       this.failure = error;
     }
     this.running = false;
@@ -63,12 +63,12 @@ export class Generation {
   }
 
   take(chunk) {
-    const { node } = this;
+    const {node} = this;
     if (chunk.usage) node.usage = chunk.usage;
     const choice = chunk.choices?.[0];
     if (!choice) return;
     if (choice.finish_reason) node.finish = choice.finish_reason;
-    const { content, reasoning_content: reasoning } = choice.delta ?? {};
+    const {content, reasoning_content: reasoning} = choice.delta ?? {};
     if (content || reasoning) {
       this.lastAt = performance.now();
       this.firstAt ||= this.lastAt;
@@ -80,6 +80,7 @@ export class Generation {
       node.content += content;
     }
     for (const token of choice.logprobs?.content ?? [])
-      node.tokens?.push([token.token, token.logprob, (token.top_logprobs ?? []).map((top) => [top.token, top.logprob])]);
+      node.tokens?.push(
+        [token.token, token.logprob, (token.top_logprobs ?? []).map((top) => [top.token, top.logprob])]);
   }
 }

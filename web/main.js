@@ -1,12 +1,15 @@
 // The frame around the three views: which one is shown, the theme, the keys, the served model's name.
-import { servedModel } from "./api.js";
-import { ChatView } from "./chat.js";
-import { h, iconButton, notify } from "./dom.js";
-import { RunsView } from "./runs.js";
-import { ServerView } from "./server.js";
+import {servedModel} from "./api.js";
+import {ChatView} from "./chat.js";
+import {h, iconButton, notify} from "./dom.js";
+import {RunsView} from "./runs.js";
+import {ServerView} from "./server.js";
 
 const place = (name) => document.getElementById(name);
-const served = { model: null, failure: null };  // one of them is set after the server was asked
+const served = {
+  model: null,
+  failure: null
+};  // one of them is set after the server was asked
 
 const views = {
   chat: new ChatView(place("view-chat"), served, findModel),
@@ -22,8 +25,10 @@ function route() {
   if (shown && shown !== next) views[shown].hide?.();
   for (const key of Object.keys(views)) place(`view-${key}`).hidden = key !== next;
   for (const link of document.querySelectorAll("nav a"))
-    if (link.hash === `#${next}`) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.hash === `#${next}`)
+      link.setAttribute("aria-current", "page");
+    else
+      link.removeAttribute("aria-current");
   shown = next;
   document.title = next === "chat" ? "tenth" : `tenth · ${next}`;
   views[next].show(rest.map(decodeURIComponent));
@@ -66,9 +71,10 @@ const kKeys = [
 
 function showKeys() {
   const close = () => dialog.close();
-  const dialog = h("dialog", { "aria-label": "Keys", onclose: () => dialog.remove() }, h("h2", {}, "Keys"),
-    h("dl", { class: "keys" }, kKeys.map(([keys, what]) => [h("dt", {}, keys), h("dd", {}, what)])),
-    h("button", { type: "button", class: "strong", onclick: close }, "Close"));
+  const dialog =
+    h("dialog", {"aria-label": "Keys", onclose: () => dialog.remove()}, h("h2", {}, "Keys"),
+      h("dl", {class: "keys"}, kKeys.map(([keys, what]) => [h("dt", {}, keys), h("dd", {}, what)])),
+      h("button", {type: "button", class: "strong", onclick: close}, "Close"));
   document.body.append(dialog);
   dialog.showModal();
 }

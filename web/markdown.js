@@ -1,15 +1,18 @@
 // Text of the model as HTML. It is not trusted: HTML in it is shown as text (a few harmless tags apart), what the
 // Markdown parser makes of it goes through DOMPurify with a short list of what may stay, images become links, and
 // formulas become MathML, which needs no styles and no fonts of its own.
-import { copyText, h, icon } from "./dom.js";
+import {copyText, h, icon} from "./dom.js";
 
-const { marked, DOMPurify, katex } = globalThis;  // classic scripts, see index.html
+const {marked, DOMPurify, katex} = globalThis;  // classic scripts, see index.html
 
+const kLongest = 200000;  // characters of Markdown; a longer text is shown as it is
 const kHtml = /^<\/?(?:br|sub|sup|kbd|u|mark|small)\s*\/?>$/i;
 const kAllowed = {
-  ALLOWED_TAGS: ["p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code", "em",
-                 "strong", "del", "a", "table", "thead", "tbody", "tr", "th", "td", "sub", "sup", "kbd", "u", "mark",
-                 "small", "span", "input"],
+  ALLOWED_TAGS: [
+    "p",  "br",         "hr",  "h1",   "h2",  "h3",     "h4",  "h5",   "h6",    "ul",    "ol",
+    "li", "blockquote", "pre", "code", "em",  "strong", "del", "a",    "table", "thead", "tbody",
+    "tr", "th",         "td",  "sub",  "sup", "kbd",    "u",   "mark", "small", "span",  "input"
+  ],
   ALLOWED_ATTR: ["href", "title", "start", "align", "data-math", "data-lang", "type", "checked", "disabled"],
   ALLOWED_URI_REGEXP: /^(?:https?:|mailto:)/i,  // asked of every attribute but the next ones
   ADD_URI_SAFE_ATTR: ["start", "align", "data-math", "data-lang", "type", "checked", "disabled"],
@@ -18,7 +21,7 @@ const kAllowed = {
   RETURN_DOM_FRAGMENT: true,
 };
 const kMath = {
-  USE_PROFILES: { mathMl: true },
+  USE_PROFILES: {mathMl: true},
   ADD_TAGS: ["semantics", "annotation"],
   ADD_ATTR: ["encoding"],
   FORBID_ATTR: ["style", "class", "href", "xlink:href"],
@@ -26,14 +29,14 @@ const kMath = {
   RETURN_DOM_FRAGMENT: true,
 };
 
-const escaped = (text) => text.replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
+const escaped = (text) => text.replace(/[&<>"]/g, (c) => ({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})[c]);
 
 // Lengths are bounded, so that a text full of open brackets costs no more than its length.
 const kDisplay = [/^\$\$((?:\\.|[^\\$]){1,4000}?)\$\$/s, /^\\\[(.{1,4000}?)\\\]/s];
 const kInline = [/^\$(?!\s)((?:\\.|[^$\\\n]){1,1000}?)(?<!\s)\$(?![\d\w])/, /^\\\((.{1,2000}?)\\\)/s];
 
 const first = (patterns, text) => patterns.map((p) => p.exec(text)).find(Boolean);
-const formula = (type, match, display) => match && { type, raw: match[0], tex: match[1].trim(), display };
+const formula = (type, match, display) => match && {type, raw: match[0], tex: match[1].trim(), display};
 const placeholder = (token) => `<span data-math="${token.display ? "display" : "inline"}">${escaped(token.tex)}</span>`;
 
 marked.use({
@@ -46,7 +49,8 @@ marked.use({
       name: "formula",
       level: "inline",
       start: (text) => text.match(/\$|\\[([]/)?.index,
-      tokenizer: (text) => formula("formula", first(kDisplay, text), true) ?? formula("formula", first(kInline, text), false),
+      tokenizer: (text) =>
+        formula("formula", first(kDisplay, text), true) ?? formula("formula", first(kInline, text), false),
       renderer: placeholder,
     },
     {
@@ -58,11 +62,18 @@ marked.use({
         if (indent === undefined) return undefined;
         const match = first(kDisplay, text.slice(indent.length));
         const rest = match && /^[ \t]*(?:\n+|$)/.exec(text.slice(indent.length + match[0].length));
-        return rest ? { ...formula("formulaBlock", match, true), raw: indent + match[0] + rest[0] } : undefined;
+        return rest ? {...formula("formulaBlock", match, true), raw: indent + match[0] + rest[0]} : undefined;
       },
       renderer: (token) => `<p>${placeholder(token)}</p>`,
     },
   ],
+  tokenizer: {
+    // The parser fills up every row to the columns of the first one: a few lines could become millions of cells.
+    table: (text) => {
+      const lines = text.slice(0, kLongest).split(/\n[ \t]*\n/, 1)[0].split("\n");
+      return lines[0].split("|").length * lines.length > 20000 ? undefined : false;
+    },
+  },
   renderer: {
     html: (text) => (kHtml.test(text.trim()) ? text : escaped(text)),
     image: (href, title, text) => `<a href="${escaped(href ?? "")}">${escaped(text || href || "image")}</a>`,
@@ -79,7 +90,13 @@ function drawFormula(place) {
   if (display) place.classList.add("display");
   try {
     const text = katex.renderToString(tex, {
-      output: "mathml", displayMode: display, throwOnError: true, trust: false, strict: "ignore", maxSize: 20, maxExpand: 200,
+      output: "mathml",
+      displayMode: display,
+      throwOnError: true,
+      trust: false,
+      strict: "ignore",
+      maxSize: 20,
+      maxExpand: 200,
     });
     place.replaceChildren(DOMPurify.sanitize(text, kMath));
   } catch {
@@ -88,13 +105,13 @@ function drawFormula(place) {
 }
 
 function drawCode(block) {
-  const button = h("button", { type: "button", class: "quiet", "aria-label": "Copy code" }, icon("copy"));
+  const button = h("button", {type: "button", class: "quiet", "aria-label": "Copy code"}, icon("copy"));
   button.onclick = async () => {
     if (await copyText(block.textContent)) button.replaceChildren(icon("done"));
     setTimeout(() => button.replaceChildren(icon("copy")), 1500);
   };
-  const head = h("div", { class: "code-head" }, h("span", {}, block.dataset.lang || "text"), button);
-  const frame = h("div", { class: "code" }, head);
+  const head = h("div", {class: "code-head"}, h("span", {}, block.dataset.lang || "text"), button);
+  const frame = h("div", {class: "code"}, head);
   block.replaceWith(frame);
   block.tabIndex = 0;  // it scrolls
   frame.append(block);
@@ -107,12 +124,15 @@ function fragmentOf(tokens) {
     link.rel = "noopener noreferrer nofollow";
   }
   for (const box of fragment.querySelectorAll("input"))
-    if (box.type !== "checkbox") box.remove();
-    else box.disabled = true;
-  fragment.querySelectorAll("[data-math]").forEach(drawFormula);
+    if (box.type !== "checkbox")
+      box.remove();
+    else
+      box.disabled = true;
+  // A model that repeats itself must not stop the page: further formulas of a paragraph stay as they were written.
+  [...fragment.querySelectorAll("[data-math]")].slice(0, 300).forEach(drawFormula);
   fragment.querySelectorAll("pre").forEach(drawCode);
   for (const table of fragment.querySelectorAll("table")) {
-    const frame = h("div", { class: "table", tabindex: "0" });
+    const frame = h("div", {class: "table", tabindex: "0"});
     table.replaceWith(frame);
     frame.append(table);
   }
@@ -125,19 +145,22 @@ export function showMarkdown(element, text) {
   const drawn = [...element.children];
   let count = 0, tokens;
   try {
-    tokens = marked.lexer(text);
+    tokens = text.length > kLongest ? null : marked.lexer(text);
   } catch {
-    return element.replaceChildren(h("div", { class: "plain" }, text));  // nested too deep for the parser
+    tokens = null;  // nested too deep for the parser
   }
+  if (!tokens) return element.replaceChildren(h("div", {class: "plain"}, text));
   for (const token of tokens) {
     if (token.type === "space" || token.type === "def") continue;
     const old = drawn[count++];
     if (old?.source === token.raw) continue;
-    const block = h("div", { class: "block" });
+    const block = h("div", {class: "block"});
     block.source = token.raw;
     block.append(fragmentOf([token]));
-    if (old) old.replaceWith(block);
-    else element.append(block);
+    if (old)
+      old.replaceWith(block);
+    else
+      element.append(block);
   }
   drawn.slice(count).forEach((block) => block.remove());
 }

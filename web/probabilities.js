@@ -1,5 +1,5 @@
 // The tokens of an answer, each on a ground that shows how likely it was, and what else could have stood there.
-import { h } from "./dom.js";
+import {h} from "./dom.js";
 
 const percent = (logprob) => {
   const share = 100 * Math.exp(logprob);
@@ -13,19 +13,26 @@ const step = (logprob) => [0.9, 0.5, 0.2, 0.05].filter((share) => Math.exp(logpr
 function card([text, logprob, top]) {
   const rows = top.some(([other]) => other === text) ? top : [[text, logprob], ...top];
   return h("table", {}, h("tbody", {}, rows.map(([other, share]) => {
-    const bar = h("span", { class: "bar" });
-    bar.style.width = `${Math.max(1, 100 * Math.exp(share))}%`;
-    return h("tr", { class: other === text ? "taken" : "" }, h("td", {}, h("code", {}, visible(other))),
-      h("td", {}, h("span", { class: "track" }, bar)), h("td", { class: "number" }, percent(share)));
-  })));
+             const bar = h("span", {class: "bar"});
+             bar.style.width = `${Math.max(1, 100 * Math.exp(share))}%`;
+             return h(
+               "tr", {class: other === text ? "taken" : ""}, h("td", {}, h("code", {}, visible(other))),
+               h("td", {}, h("span", {class: "track"}, bar)), h("td", {class: "number"}, percent(share)));
+           })));
 }
 
 // An element with all tokens: a pointer or the arrow keys go from one to the next.
 export function probabilityView(tokens) {
-  const popup = h("div", { class: "chances", role: "tooltip", id: "chances", hidden: true });
-  const spans = tokens.map((token, i) =>
-    h("span", { class: `token p${step(token[1])}`, tabindex: i ? "-1" : "0", "aria-label": `${visible(token[0])}, ${percent(token[1])}`, role: "listitem" },
-      token[0]));
+  const popup = h("div", {class: "chances", role: "tooltip", id: "chances", hidden: true});
+  const spans = tokens.map(
+    (token, i) =>
+      h("span", {
+        class: `token p${step(token[1])}`,
+        tabindex: i ? "-1" : "0",
+        "aria-label": `${visible(token[0])}, ${percent(token[1])}`,
+        role: "listitem"
+      },
+        token[0]));
   const show = (span) => {
     const index = spans.indexOf(span);
     if (index < 0) return;
@@ -36,7 +43,7 @@ export function probabilityView(tokens) {
     popup.style.top = `${place.bottom - frame.top + 4}px`;
   };
   const move = (event) => {
-    const steps = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity }[event.key];
+    const steps = {ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity}[event.key];
     const at = spans.indexOf(event.target);
     if (event.key === "Escape") popup.hidden = true;
     if (!steps || at < 0) return;
@@ -46,8 +53,15 @@ export function probabilityView(tokens) {
     next.tabIndex = 0;
     next.focus();
   };
-  const view = h("div", { class: "tokens", onpointerover: (e) => show(e.target), onfocusin: (e) => show(e.target),
-    onpointerleave: () => (popup.hidden = true), onfocusout: () => (popup.hidden = true), onkeydown: move },
-    h("div", { role: "list", "aria-label": "Tokens and their probabilities" }, spans), popup);
+  const view =
+    h("div", {
+      class: "tokens",
+      onpointerover: (e) => show(e.target),
+      onfocusin: (e) => show(e.target),
+      onpointerleave: () => (popup.hidden = true),
+      onfocusout: () => (popup.hidden = true),
+      onkeydown: move
+    },
+      h("div", {role: "list", "aria-label": "Tokens and their probabilities"}, spans), popup);
   return view;
 }

@@ -5,9 +5,10 @@ export function parseMetrics(text) {
     const match = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)/.exec(line);
     if (!match) continue;
     const labels = {};
-    for (const [, key, value] of (match[2] ?? "").matchAll(/(\w+)="((?:\\.|[^"\\])*)"/g)) labels[key] = value.replace(/\\(.)/g, (_, c) => (c === "n" ? "\n" : c));
+    for (const [, key, value] of (match[2] ?? "").matchAll(/(\w+)="((?:\\.|[^"\\])*)"/g))
+      labels[key] = value.replace(/\\(.)/g, (_, c) => (c === "n" ? "\n" : c));
     const value = match[3] === "+Inf" ? Infinity : match[3] === "-Inf" ? -Infinity : Number(match[3]);
-    samples.push({ name: match[1], labels, value });
+    samples.push({name: match[1], labels, value});
   }
   return samples;
 }
@@ -22,7 +23,7 @@ export class Snapshot {
   // The sum over all labels; NaN where there is none.
   value(name) {
     const list = this.samples.filter((sample) => sample.name === name);
-    return list.length ? list.reduce((sum, { value }) => sum + value, 0) : NaN;
+    return list.length ? list.reduce((sum, {value}) => sum + value, 0) : NaN;
   }
 
   // Of a counter, a second, since an earlier snapshot. One that went back began anew.
@@ -35,7 +36,7 @@ export class Snapshot {
   quantile(name, share, before) {
     const buckets = new Map();
     for (const [source, sign] of [[this, 1], [before, -1]])
-      for (const { name: other, labels, value } of source?.samples ?? [])
+      for (const {name: other, labels, value} of source?.samples ?? [])
         if (other === `${name}_bucket`) {
           const bound = labels.le === "+Inf" ? Infinity : Number(labels.le);
           buckets.set(bound, (buckets.get(bound) ?? 0) + sign * value);
@@ -45,7 +46,8 @@ export class Snapshot {
     let below = 0, low = 0;
     for (const bound of bounds) {
       const count = buckets.get(bound);
-      if (count >= share * all) return bound === Infinity ? low : low + ((share * all - below) / Math.max(count - below, 1e-9)) * (bound - low);
+      if (count >= share * all)
+        return bound === Infinity ? low : low + ((share * all - below) / Math.max(count - below, 1e-9)) * (bound - low);
       [below, low] = [count, bound];
     }
     return low;

@@ -1,17 +1,15 @@
 // What the page knows of a run: its metrics as they grow, and the files beside them.
-import { ApiFailure, getJson, request } from "./api.js";
+import {ApiFailure, getJson, request} from "./api.js";
 
 const kMostPoints = 200000;  // of one curve; beyond that every other one goes
 
 // A file of JSON lines that is read on from where the last reading ended.
 class Lines {
-  constructor(path, take, restart) {
-    Object.assign(this, { path, take, restart, offset: 0, id: null });
-  }
+  constructor(path, take, restart) { Object.assign(this, {path, take, restart, offset: 0, id: null}); }
 
   // True: there was something new.
   async poll() {
-    for (let any = false; ;) {
+    for (let any = false;;) {
       const response = await request(`${this.path}?from=${this.offset}`);
       const id = response.headers.get("X-Run-Id"), text = await response.text();
       if (this.id !== null && id !== this.id) {
@@ -20,9 +18,10 @@ class Lines {
         continue;
       }
       this.id = id;
-      if (!text) return any;
+      const next = Number(response.headers.get("X-Next-Offset"));
+      if (!text || !(next > this.offset)) return any;
       any = true;
-      this.offset = Number(response.headers.get("X-Next-Offset"));
+      this.offset = next;
       for (const line of text.split("\n")) {
         try {
           if (line) this.take(JSON.parse(line));
@@ -35,7 +34,7 @@ class Lines {
 }
 
 export class RunData {
-  constructor({ name, files }) {
+  constructor({name, files}) {
     this.name = name;
     this.base = `/api/runs/${encodeURIComponent(name)}/`;
     this.files = files;
@@ -51,7 +50,7 @@ export class RunData {
   }
 
   take(record) {
-    const { stage, step, wall, time, ...values } = record;
+    const {stage, step, wall, time, ...values} = record;
     if (typeof stage !== "string" || !Number.isFinite(step)) return;
     if (!this.stages.has(stage)) this.stages.set(stage, new Map());
     const curves = this.stages.get(stage);
@@ -80,15 +79,9 @@ export class RunData {
   }
 
   // Null: it is not there (yet).
-  async expertLoads() {
-    return this.missing(getJson(`${this.base}expert_load`));
-  }
-  async summary() {
-    return this.missing(getJson(`${this.base}summary`));
-  }
-  async report() {
-    return this.missing(request(`${this.base}report`).then((response) => response.text()));
-  }
+  async expertLoads() { return this.missing(getJson(`${this.base}expert_load`)); }
+  async summary() { return this.missing(getJson(`${this.base}summary`)); }
+  async report() { return this.missing(request(`${this.base}report`).then((response) => response.text())); }
   async missing(promise) {
     try {
       return await promise;

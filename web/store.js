@@ -1,21 +1,20 @@
 // Conversations in the browser's own database; nothing of them is kept by the server.
-import { readConversation } from "./tree.js";
+import {readConversation} from "./tree.js";
 
 const kStore = "conversations";
 let database = null;
 const all = new Map();
 
-const done = (request) =>
-  new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-  });
+const done = (request) => new Promise((resolve, reject) => {
+  request.onsuccess = () => resolve(request.result);
+  request.onerror = () => reject(request.error);
+});
 
 // Reads what is there. False: the browser keeps nothing here (a private window); conversations live until it closes.
 export async function openStore() {
   try {
     const opening = indexedDB.open("tenth", 1);
-    opening.onupgradeneeded = () => opening.result.createObjectStore(kStore, { keyPath: "id" });
+    opening.onupgradeneeded = () => opening.result.createObjectStore(kStore, {keyPath: "id"});
     database = await done(opening);
     for (const entry of await done(database.transaction(kStore).objectStore(kStore).getAll())) {
       const conversation = readConversation(entry);
@@ -47,7 +46,7 @@ export async function remove(id) {
 }
 
 // The form of an exported file: {"tenth": 1, "conversations": [...]}.
-export const exported = (list) => JSON.stringify({ tenth: 1, conversations: list }, null, 1);
+export const exported = (list) => JSON.stringify({tenth: 1, conversations: list}, null, 1);
 
 // Adds the conversations of an exported file; how many. One that is here already is replaced by a newer one only.
 export async function importFile(text) {

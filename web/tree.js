@@ -7,11 +7,18 @@
 
 export function newConversation() {
   const now = Date.now();
-  return { id: crypto.randomUUID?.() ?? `${now}-${Math.random()}`, title: "", created: now, updated: now, nodes: [], chosen: {} };
+  return {
+    id: crypto.randomUUID?.() ?? `${now}-${Math.random()}`,
+    title: "",
+    created: now,
+    updated: now,
+    nodes: [],
+    chosen: {}
+  };
 }
 
 export function addNode(conversation, parent, node) {
-  const number = conversation.nodes.push({ parent, ...node }) - 1;
+  const number = conversation.nodes.push({parent, ...node}) - 1;
   conversation.chosen[parent] = number;
   conversation.updated = Date.now();
   return number;
@@ -26,7 +33,7 @@ export function alternatives(conversation, parent) {
 // The numbers of the nodes that are shown, from the first question on.
 export function shownPath(conversation) {
   const path = [];
-  for (let at = -1; ;) {
+  for (let at = -1;;) {
     const next = conversation.chosen[at] ?? alternatives(conversation, at).at(-1);
     if (next === undefined) return path;
     path.push((at = next));
@@ -37,8 +44,9 @@ export function shownPath(conversation) {
 export function messagesBefore(conversation, number) {
   const messages = [];
   for (let at = conversation.nodes[number].parent; at >= 0; at = conversation.nodes[at].parent) {
-    const { role, content, reasoning } = conversation.nodes[at];
-    messages.push(reasoning ? { role, content, reasoning_content: reasoning } : { role, content });
+    const {role, content, reasoning} = conversation.nodes[at];
+    if (role === "assistant" && !content && !reasoning) continue;  // it failed
+    messages.push(reasoning ? {role, content, reasoning_content: reasoning} : {role, content});
   }
   return messages.reverse();
 }
@@ -65,13 +73,22 @@ export function readConversation(json) {
   for (const [parent, number] of Object.entries(json.chosen ?? {}))
     if (nodes[number]?.parent === Number(parent)) chosen[parent] = number;
   const date = (x) => (isNumber(x) ? x : Date.now());
-  return { id: json.id, title: isText(json.title) ? json.title : "", created: date(json.created), updated: date(json.updated), nodes, chosen };
+  return {
+    id: json.id,
+    title: isText(json.title) ? json.title : "",
+    created: date(json.created),
+    updated: date(json.updated),
+    nodes,
+    chosen
+  };
 }
 
 function readNode(node) {
-  const y = { parent: node.parent, role: node.role, content: node.content };
-  for (const name of ["reasoning", "finish", "error", "model"]) if (isText(node[name])) y[name] = node[name];
-  for (const name of ["thought", "seconds", "rate"]) if (isNumber(node[name])) y[name] = node[name];
+  const y = {parent: node.parent, role: node.role, content: node.content};
+  for (const name of ["reasoning", "finish", "error", "model"])
+    if (isText(node[name])) y[name] = node[name];
+  for (const name of ["thought", "seconds", "rate"])
+    if (isNumber(node[name])) y[name] = node[name];
   if (node.stopped === true) y.stopped = true;
   const usage = node.usage;
   if (usage && isNumber(usage.prompt_tokens) && isNumber(usage.completion_tokens)) y.usage = usage;

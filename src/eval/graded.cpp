@@ -26,6 +26,16 @@ std::vector<int32_t> stop_ids(const Tokenizer& tokenizer, const ModelConfig& con
   return ids;
 }
 
+std::vector<RunSample> first_samples(const GradedResult& graded, std::span<const Problem> problems, int64_t count) {
+  std::vector<RunSample> samples;
+  for (const GradedAnswer& answer : graded.answers) {
+    if (int64_t(samples.size()) >= count) break;
+    const Problem& problem = problems[answer.problem];
+    samples.push_back({problem.question, answer.completion, problem.answer, answer.right});
+  }
+  return samples;
+}
+
 std::string completion_text(const Tokenizer& tokenizer, const Completion& completion) {
   std::span<const int32_t> ids = completion.ids;
   if (completion.stopped) ids = ids.first(ids.size() - 1);

@@ -7,6 +7,7 @@
 #include "problems/problem.h"
 #include "tokenizer/tokenizer.h"
 #include "train/report.h"
+#include "train/samples.h"
 
 namespace tenth {
 
@@ -31,6 +32,9 @@ struct GradedResult {
 
 GradedResult evaluate(Transformer& model, const Tokenizer& tokenizer, const Task& task,
                       std::span<const Problem> problems, const GradedOptions& options);
+
+// The first answers for samples.jsonl: of the same problems at every evaluation, so that one sees them change.
+std::vector<RunSample> first_samples(const GradedResult& graded, std::span<const Problem> problems, int64_t count);
 
 // Throws kInput where the tokenizer of a model folder makes ids that the model has not.
 void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config, const Path& folder);

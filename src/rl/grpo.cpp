@@ -32,6 +32,7 @@ RlSettings rl_settings(const Recipe& recipe) {
   s.dynamic_sampling = recipe.flag("rl.dynamic_sampling");
   s.routing_replay = recipe.flag("rl.routing_replay");
   s.eval_every = recipe.integer("rl.eval_every");
+  s.samples_shown = recipe.integer("run.samples_shown");
   s.seed = uint64_t(recipe.integer("run.seed"));
   return s;
 }
@@ -263,7 +264,9 @@ void run_grpo(Transformer& model, Transformer* reference, const Tokenizer& token
                           {"tokens", double(rollout.new_tokens)},
                           {"flops", flops}};
     if (s.eval_every > 0 && (step + 1) % s.eval_every == 0) {
-      accuracy = evaluate(model, tokenizer, task, held_out, {.max_new_tokens = s.max_new_tokens}).evaluation.accuracy;
+      const GradedResult graded = evaluate(model, tokenizer, task, held_out, {.max_new_tokens = s.max_new_tokens});
+      put_samples(run.run_dir, "rl", step + 1, first_samples(graded, held_out, s.samples_shown));
+      accuracy = graded.evaluation.accuracy;
       values.push_back({"accuracy", *accuracy});
     }
     run.metrics.write("rl", step + 1, values);

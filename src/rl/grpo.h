@@ -21,6 +21,7 @@ struct RlSettings {
   bool dynamic_sampling = false;  // groups whose rewards are all equal are replaced by further problems
   bool routing_replay = true;     // the trainer's mixtures take the experts that the sampler chose
   int64_t eval_every = 10, eval_problems = 200;
+  int64_t samples_shown = 6;          // answers that each evaluation leaves in samples.jsonl
   int64_t micro_batch_tokens = 8192;  // about as many are trained on at a time; bounds memory, changes no result
   uint64_t seed = 0;
 };

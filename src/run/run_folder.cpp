@@ -86,7 +86,7 @@ void prepare_folder(const Recipe& recipe, const Path& dir, bool resume) {
   namespace fs = std::filesystem;
   const std::vector<std::string> results = {"checkpoints",      "model_sft", "model",        "metrics.jsonl",
                                             "expert_load.json", "report.md", "summary.json", "heartbeat.json",
-                                            "train_raw",        "sft_raw"};
+                                            "train_raw",        "sft_raw",   "samples.jsonl"};
   try {
     std::vector<Path> old;
     for (const auto& entry : fs::directory_iterator(dir)) {

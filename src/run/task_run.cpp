@@ -105,7 +105,10 @@ class TaskRun {
     summary().before = transcripts(at_start[0]);
     const RlSettings settings = rl_settings(recipe_);
     if (settings.steps > 0) {
-      if (!begun) run_.metrics().write("rl", 0, {{"accuracy", at_start[0].evaluation.accuracy}});
+      if (!begun) {
+        run_.metrics().write("rl", 0, {{"accuracy", at_start[0].evaluation.accuracy}});
+        put_samples(run_.folder(""), "rl", 0, first_samples(at_start[0], held_out_, settings.samples_shown));
+      }
       if (settings.loss.beta == 0) start.reset();
       if (!run_.done("rl")) run_grpo(model, start.get(), tokenizer(), *task_, settings, run_.context("rl"));
       run_.add_stage("rl");

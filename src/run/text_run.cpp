@@ -7,6 +7,7 @@
 #include "run/recipe_run.h"
 #include "run/run_folder.h"
 #include "run/text_data.h"
+#include "train/samples.h"
 
 namespace tenth {
 namespace {
@@ -53,6 +54,9 @@ class TextRun {
     const bool due = (every > 0 && step % every == 0) || step == recipe_.integer("train.steps");
     if (!data_.validation || !due) return {};
     const TextScore score = score_validation(recipe_.integer("data.validation_rows"));
+    std::vector<RunSample> shown;
+    for (TextSample& sample : samples()) shown.push_back({std::move(sample.prompt), std::move(sample.continuation)});
+    put_samples(run_.folder(""), "train", step, shown);
     return {{"val_bpb", score.bits_per_byte}, {"val_loss", score.loss}};
   }
 

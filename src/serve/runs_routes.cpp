@@ -109,8 +109,9 @@ size_t offset_of(const std::string& query) {
   constexpr std::string_view kName = "from=";
   size_t y = 0;
   const char* end = query.data() + query.size();
-  if (!query.starts_with(kName) || std::from_chars(query.data() + kName.size(), end, y).ptr != end ||
-      query.size() == kName.size())
+  const auto read = query.starts_with(kName) ? std::from_chars(query.data() + kName.size(), end, y)
+                                             : std::from_chars_result{end, std::errc::invalid_argument};
+  if (read.ptr != end || read.ec != std::errc())
     throw invalid_field("from", "expected the number of a byte, got \"" + query + "\"");
   return y;
 }
@@ -125,10 +126,11 @@ void send_lines(const Call& call, const Path& path, const struct stat& facts, co
   // A file that was begun anew has another first line (it tells the time), or is another file.
   const std::string first = read_piece(path, 0, 256);
   const size_t id = std::hash<std::string>()(first.substr(0, first.find('\n'))) ^ size_t(facts.st_ino);
+  const std::string next = std::to_string(from + text.size());
   call.exchange->reply(200,
                        {{"Content-Type", type},
                         {"Cache-Control", "no-store"},
-                        {"X-Next-Offset", std::to_string(from + text.size())},
+                        {"X-Next-Offset", next},
                         {"X-Run-Id", fmt::format("{:016x}", id)}},
                        std::move(text));
 }

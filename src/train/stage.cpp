@@ -221,13 +221,15 @@ void run_stage(Transformer& model, const Dataset& data, const StageSettings& s, 
       loop.progress().update(
           {.step = step + 1, .loss = result.loss.loss, .tokens = double(batches.tokens), .flops = result.flops});
     }
+    // Now and then too: who watches the run sees it move. Before what measures runs the model.
+    if (step + 1 == s.steps || (step + 1) % std::max<int64_t>(1, s.steps / 50) == 0)
+      add_expert_load(run.run_dir, expert_load(model, s.name));
     if (step + 1 == s.steps && s.optimizer.ema_decay > 0)
       end_with_average(model, optimizer, run.run_dir / (s.name + "_raw"));
     if (run.measure) {
       if (const NamedValues values = run.measure(step + 1); !values.empty())
         run.metrics.write(s.name, step + 1, values);
     }
-    if (step + 1 == s.steps) add_expert_load(run.run_dir, expert_load(model, s.name));
     loop.done(step + 1, result.norm);
   }
   loop.progress().finish();

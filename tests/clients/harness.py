@@ -6,6 +6,7 @@
 
 TENTH_BINARY names the binary (ctest sets it).
 """
+
 import atexit
 import functools
 import os
@@ -74,7 +75,9 @@ def tiny_run():
     folder = temporary_folder()
     (folder / "tiny.toml").write_text(RECIPE)
     run = folder / "runs" / "tiny"
-    done = subprocess.run([BINARY, "train", str(folder / "tiny.toml"), "--out", str(run)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [BINARY, "train", str(folder / "tiny.toml"), "--out", str(run)], capture_output=True, text=True, timeout=300
+    )
     if done.returncode:
         sys.exit(f"the tiny run failed:\n{done.stdout}\n{done.stderr}")
     return run
@@ -89,8 +92,14 @@ class Server:
         command = [BINARY, "serve", "--port", "0", *options]
         if run:
             command += ["--model", str(run / "model"), "--runs", str(run.parent)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=temporary_folder(),
-                                        env={**os.environ, **(env or {})})
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=temporary_folder(),
+            env={**os.environ, **(env or {})},
+        )
         self.output = []
         while True:
             line = self.process.stdout.readline()
@@ -118,6 +127,7 @@ class Server:
         finally:
             self.process.kill()
         self.reader.join(5)
+        self.process.stdout.close()
         return code
 
     def __enter__(self):
