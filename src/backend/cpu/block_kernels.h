@@ -89,7 +89,7 @@ struct BlockTile {
   const int32_t* x_sums;
   const uint8_t* panel;
   int64_t row, output;
-  const uint8_t* next;  // panels that will be wanted next, or null
+  const uint8_t* next;  // panels to ask for, as they will be wanted next, or null
 };
 
 TENTH_INLINE void put(const BlockTask& t, int64_t row, int64_t output, Vec y) {
@@ -122,14 +122,12 @@ void block_tile(const BlockTile& t) {
   }
   const uint8_t* codes = t.panel;
   const uint8_t* scales = t.panel + task.scale_offset;
-  // One row waits for memory: a part of the next panels is asked for with each block. The processor's own prefetching
+  // Few rows wait for memory: a part of the next panels is asked for with each block. The processor's own prefetching
   // stops at each page of 4 KiB, and a panel has hardly more than one.
-  const int64_t ahead =
-      kRows == 1 && t.next ? (kVectors / kVectorsPerPanel * task.panel_bytes + blocks - 1) / blocks : 0;
+  const int64_t ahead = t.next ? (kVectors / kVectorsPerPanel * task.panel_bytes + blocks - 1) / blocks : 0;
   const uint8_t* far = t.next;
   for (int64_t b = 0; b < blocks; b++) {
-    for (const uint8_t* end = t.next + (b + 1) * ahead; kRows == 1 && far < end; far += 64)
-      __builtin_prefetch(far, 0, 2);
+    for (const uint8_t* end = t.next + (b + 1) * ahead; far < end; far += 64) __builtin_prefetch(far, 0, 2);
     VecI dots[kRows][kVectors];
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; r++) {
@@ -212,14 +210,15 @@ void run_form(const BlockTask& t) {
       const bool both = p + kTilePanels <= panels;
       for (int64_t i = 0; i < tiles; i++) {
         const int64_t r = r0 + rows * i / tiles, height = r0 + rows * (i + 1) / tiles - r;
-        const BlockTile tile = {&t,
-                                t.x.codes + r * t.x.blocks * kBlockInputs,
-                                t.x.scales + r * t.x.blocks,
-                                t.x.sums + r * t.x.blocks,
-                                t.panels + p * t.panel_bytes,
-                                r,
-                                p * kPanelOutputs,
-                                p + 2 * kTilePanels <= panels ? t.panels + (p + kTilePanels) * t.panel_bytes : nullptr};
+        const BlockTile tile = {
+            &t,
+            t.x.codes + r * t.x.blocks * kBlockInputs,
+            t.x.scales + r * t.x.blocks,
+            t.x.sums + r * t.x.blocks,
+            t.panels + p * t.panel_bytes,
+            r,
+            p * kPanelOutputs,
+            i == 0 && p + 2 * kTilePanels <= panels ? t.panels + (p + kTilePanels) * t.panel_bytes : nullptr};
         (both ? pair.of_height : single.of_height)[height - 1](tile);
       }
     }
