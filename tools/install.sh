@@ -4,7 +4,7 @@ set -eu
 packages="g++ cmake ninja-build ccache mold pkg-config clang-format git python3
 libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libpcre2-dev libutf8proc-dev libedit-dev
 libssl-dev libcurl4-openssl-dev libxxhash-dev libzstd-dev
-libgtest-dev libbenchmark-dev"
+libgtest-dev libbenchmark-dev libvalijson-dev"
 
 missing=""
 for package in $packages; do
