@@ -5,7 +5,7 @@ packages="g++ cmake ninja-build ccache mold pkg-config clang-format git python3
 libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libboost1.81-dev libpcre2-dev libutf8proc-dev libedit-dev
 libjs-marked node-dompurify libjs-katex chromium
 libssl-dev libcurl4-openssl-dev libxxhash-dev libzstd-dev
-libgtest-dev libbenchmark-dev"
+libgtest-dev libbenchmark-dev libvalijson-dev"
 
 missing=""
 for package in $packages; do

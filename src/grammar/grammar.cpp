@@ -15,6 +15,13 @@ constexpr size_t kMaxMaskBytes = 16 << 20;
 
 void allow(std::vector<uint32_t>& mask, int32_t id) { mask[size_t(id) / 32] |= 1u << (id % 32); }
 
+// Where the item stands once the string that it is in has ended with a quote.
+uint32_t behind_quote(ItemSets& sets, const Item& item) {
+  const std::vector<Item> behind(sets.items(item.frame).begin(), sets.items(item.frame).end());
+  const uint32_t outside = sets.closed(behind);
+  return outside == ItemSets::kDead ? outside : sets.step(outside, '"');
+}
+
 }  // namespace
 
 Grammar::Grammar(Network network) : network_(std::make_shared<const Network>(std::move(network))) {}
@@ -102,40 +109,91 @@ void GrammarMasks::walk(ItemSets& sets, uint32_t set, size_t begin, size_t end, 
   }
 }
 
+// Inside of a free string, the tokens with its closing quote: of the nodes begin..end, least..most characters before
+// it.
+void GrammarMasks::walk_quotes(ItemSets& sets, uint32_t quoted, size_t begin, size_t end, uint64_t least, uint64_t most,
+                               std::vector<uint32_t>& mask) {
+  if (quoted == ItemSets::kDead) return;
+  const std::span<const GrammarVocabulary::Quote> quotes = vocabulary_->quotes();
+  auto quote = std::lower_bound(quotes.begin(), quotes.end(), begin,
+                                [](const GrammarVocabulary::Quote& q, size_t node) { return q.node < node; });
+  for (; quote != quotes.end() && quote->node < end; ++quote) {
+    if (quote->characters < least || quote->characters > most) continue;
+    for (int32_t id : vocabulary_->tokens_of(quote->node)) allow(mask, id);
+    const GrammarVocabulary::Node& node = vocabulary_->nodes()[quote->node];
+    if (node.next > quote->node + 1) walk(sets, quoted, quote->node + 1, node.next, node.depth, mask);
+  }
+}
+
+// Of an item whose string is free behind most characters: all tokens within a string are taken as allowed, and only the
+// others' ways through the tree are walked, those that stay near the texts that are told apart.
+void GrammarMasks::walk_near_text(ItemSets& sets, const Item& item, std::vector<uint32_t>& mask) {
+  const Network& network = sets.network();
+  std::vector<uint32_t> near(mask.size(), 0);
+  vocabulary_->add_inside(UINT64_MAX, near);
+  const uint32_t quoted = behind_quote(sets, item);
+  auto free_behind = [&](uint32_t before, uint8_t byte, uint32_t next) {
+    const std::span<const Item> to = sets.items(next), from = sets.items(before);
+    if (to.size() == 1 && to[0].partial == 0) return to[0].frame == item.frame && network.states[to[0].state].any_text;
+    // The first byte of a character, all of which lead to the free state.
+    if (from.size() != 1 || from[0].partial != 0 || from[0].frame != item.frame || byte < 0x80) return false;
+    const CharStep step = read_byte(Spelling::kQuoted, 0, byte);
+    const std::span<const Network::Edge> edges = network.edges_of(from[0].state);
+    return std::any_of(edges.begin(), edges.end(), [&](const Network::Edge& e) {
+      return e.low <= step.possible[0].low && step.possible[0].high <= e.high && network.states[e.to].any_text;
+    });
+  };
+  const std::span<const GrammarVocabulary::Node> nodes = vocabulary_->nodes();
+  std::vector<uint32_t> path(vocabulary_->longest() + 1);
+  path[0] = sets.closed({&item, 1});
+  for (size_t i = 0; i < nodes.size();) {
+    const GrammarVocabulary::Node& node = nodes[i];
+    const uint32_t before = path[node.depth - 1], next = sets.step(before, node.byte);
+    if (next == ItemSets::kDead) {
+      for (int32_t id : vocabulary_->tokens_below(i)) near[size_t(id) / 32] &= ~(1u << (id % 32));
+      i = node.next;
+    } else if (free_behind(before, node.byte, next)) {
+      walk_quotes(sets, quoted, i, node.next, 0, UINT64_MAX, near);
+      i = node.next;
+    } else {
+      for (int32_t id : vocabulary_->tokens_of(i)) allow(near, id);
+      path[node.depth] = next;
+      i++;
+    }
+  }
+  for (size_t i = 0; i < mask.size(); i++) mask[i] |= near[i];
+}
+
 std::vector<uint32_t> GrammarMasks::find_mask(ItemSets& sets, uint32_t set) {
   std::vector<uint32_t> mask(vocabulary_->mask_words(), 0);
   const Network& network = sets.network();
   const std::vector<Item> items(sets.items(set).begin(), sets.items(set).end());
   std::vector<Item> others;
-  const std::span<const GrammarVocabulary::Node> nodes = vocabulary_->nodes();
+  const size_t nodes = vocabulary_->nodes().size();
   for (const Item& item : items) {
     const Network::State& state = network.states[item.state];
-    if (!state.any_text || item.partial != 0) {
+    if (item.partial == 0 && state.near_text) {
+      walk_near_text(sets, item, mask);
+    } else if (item.partial == 0 && state.any_text) {
+      // What lies within a free string is known; what goes on behind its quote is looked at.
+      uint64_t least = 0, most = UINT64_MAX;
+      if (state.kind == Network::Kind::kCounted) {
+        const Network::Count& count = network.counts[state.index];
+        if (count.max != kUnlimited) most = count.max - item.value;
+        least = count.min > item.value ? count.min - item.value : 0;
+      }
+      vocabulary_->add_inside(most, mask);
+      walk_quotes(sets, behind_quote(sets, item), 0, nodes, least, most, mask);
+    } else {
       others.push_back(item);
-      continue;
-    }
-    // Inside of a free string: what lies within it is known; what goes on behind its quote is looked at.
-    const Network::Count& count = network.counts[state.index];
-    const uint64_t most = count.max == kUnlimited ? UINT64_MAX : count.max - item.value;
-    const uint64_t least = count.min > item.value ? count.min - item.value : 0;
-    vocabulary_->add_inside(most, mask);
-    const std::vector<Item> behind(sets.items(item.frame).begin(), sets.items(item.frame).end());
-    const uint32_t outside = sets.closed(behind);
-    const uint32_t quoted = outside == ItemSets::kDead ? outside : sets.step(outside, '"');
-    if (quoted == ItemSets::kDead) continue;
-    for (const GrammarVocabulary::Quote& quote : vocabulary_->quotes()) {
-      if (quote.characters < least || quote.characters > most) continue;
-      for (int32_t id : vocabulary_->tokens_of(quote.node)) allow(mask, id);
-      const GrammarVocabulary::Node& node = nodes[quote.node];
-      if (node.next > quote.node + 1) walk(sets, quoted, quote.node + 1, node.next, node.depth, mask);
     }
   }
   if (others.size() == items.size()) {
-    walk(sets, set, 0, nodes.size(), 0, mask);
+    walk(sets, set, 0, nodes, 0, mask);
   } else {
     // The quote that ends a free string is there already; walked again it only costs time.
     const uint32_t rest = sets.closed(others);
-    if (rest != ItemSets::kDead) walk(sets, rest, 0, nodes.size(), 0, mask);
+    if (rest != ItemSets::kDead) walk(sets, rest, 0, nodes, 0, mask);
   }
   if (sets.complete(set))
     for (int32_t id : vocabulary_->ends()) allow(mask, id);

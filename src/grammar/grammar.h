@@ -24,6 +24,7 @@ namespace tenth {
 
 class Network;
 class ItemSets;
+struct Item;
 
 // In which order the members of an object come. As OpenAI's strict mode: as the schema lists them, those that are not
 // required may be left out, and behind them those that only additionalProperties or patternProperties allow. Or any.
@@ -73,6 +74,9 @@ class GrammarMasks {
   struct Sets;
   const std::vector<uint32_t>& mask_of(Sets& sets, uint32_t set);
   void walk(ItemSets& sets, uint32_t set, size_t begin, size_t end, size_t depth, std::vector<uint32_t>& mask);
+  void walk_near_text(ItemSets& sets, const Item& item, std::vector<uint32_t>& mask);
+  void walk_quotes(ItemSets& sets, uint32_t quoted, size_t begin, size_t end, uint64_t least, uint64_t most,
+                   std::vector<uint32_t>& mask);
   std::vector<uint32_t> find_mask(ItemSets& sets, uint32_t set);
 
   Grammar grammar_;

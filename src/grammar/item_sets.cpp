@@ -10,7 +10,7 @@ namespace {
 constexpr size_t kMaxWork = 6'000'000;      // items looked at for one token or mask
 constexpr size_t kRowWork = 64;             // what a new row of steps counts
 constexpr size_t kMaxItems = 4'000'000;     // 64 MB
-constexpr size_t kMaxRows = 60'000;         // 60 MB
+constexpr size_t kMaxRows = 30'000;         // 30 MB; then they are found anew
 constexpr size_t kMaxMembers = 32'000'000;  // bytes
 
 uint64_t mix(uint64_t h, uint64_t value) {
@@ -247,12 +247,29 @@ uint32_t ItemSets::closed(std::span<const Item> seeds) {
   return close();
 }
 
+// A row of steps with those bytes refused that no item can read; the others are found when they are asked for.
+void ItemSets::make_row(uint32_t set) {
+  count(kRowWork);
+  rows_made_++;
+  rows_[set] = std::make_unique_for_overwrite<uint32_t[]>(256);
+  uint32_t* row = rows_[set].get();
+  std::fill_n(row, 256, kDead);
+  auto ask = [&](uint32_t first, uint32_t last) { std::fill(row + first, row + last + 1, kUnknown); };
+  for (const Item& item : items(set)) {
+    if (item.state == network_->states.size() - 1) continue;
+    if (item.partial != 0) ask(0, 255);
+    if (network_->states[item.state].spelling == Spelling::kQuoted) ask('\\', '\\');
+    for (const Network::Edge& edge : network_->edges_of(item.state)) {
+      if (edge.low < 0x80) ask(edge.low, std::min<uint32_t>(edge.high, 0x7F));
+      if (edge.high >= 0x80) ask(0x80, 255);
+    }
+  }
+}
+
 uint32_t ItemSets::find_step(uint32_t set, uint8_t byte) {
   if (!rows_[set]) {
-    count(kRowWork);
-    rows_[set] = std::make_unique<uint32_t[]>(256);
-    std::fill_n(rows_[set].get(), 256, kUnknown);
-    rows_made_++;
+    make_row(set);
+    if (rows_[set][byte] == kDead) return kDead;
   }
   const Network& network = *network_;
   for (const Item& item : items(set)) {
@@ -282,8 +299,13 @@ uint32_t ItemSets::find_step(uint32_t set, uint8_t byte) {
   return next;
 }
 
-bool ItemSets::full() const {
-  return items_.size() > kMaxItems || rows_made_ > kMaxRows || members_bytes_ > kMaxMembers;
+bool ItemSets::full() const { return items_.size() > kMaxItems || members_bytes_ > kMaxMembers; }
+
+void ItemSets::new_budget() {
+  work_ = 0;
+  if (rows_made_ <= kMaxRows) return;
+  for (auto& row : rows_) row.reset();
+  rows_made_ = 0;
 }
 
 size_t ItemSets::bytes() const {

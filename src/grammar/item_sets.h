@@ -45,7 +45,7 @@ class ItemSets {
   const Network& network() const { return *network_; }
 
   // Bounds. Each call of a user gets a new budget of work; more throws kInput (the grammar is too ambiguous).
-  void new_budget() { work_ = 0; }
+  void new_budget();
   bool full() const;  // time for a new one: take over the sets in use (import)
   uint32_t import(const ItemSets& other, uint32_t set);
 
@@ -73,6 +73,7 @@ class ItemSets {
   };
 
   uint32_t find_step(uint32_t set, uint8_t byte);
+  void make_row(uint32_t set);
   uint32_t intern(std::vector<Item>& items);
   uint32_t intern(Members members);
   void count(size_t work);

@@ -91,8 +91,11 @@ class Compiler {
                                                  : NumberKind::kAny;
     const std::string place = terms.empty() ? where_ : document_.place(*terms[0].schema);
     auto call = [&](uint32_t rule) { builder_.call(start, rule, end); };
-    if (!c.number.unbounded())
-      return call(builder_.dfa_rule(number_dfa(c.number, kind, place), Spelling::kPlain, "a number"));
+    NumberLimits limits = c.number;
+    for (const OrderedJson* value : c.excluded)
+      if (value->is_number()) limits.excluded.push_back(value->get<double>());
+    if (!limits.unbounded())
+      return call(builder_.dfa_rule(number_dfa(limits, kind, place), Spelling::kPlain, "a number"));
     std::optional<uint32_t>& rule = numbers_[size_t(kind)];
     if (!rule) rule = builder_.dfa_rule(number_dfa({}, kind, place), Spelling::kPlain, "a number");
     call(*rule);

@@ -14,10 +14,11 @@
 // All else that would constrain is refused, by name and JSON pointer (uniqueItems, contains, unevaluated…, $dynamicRef,
 // a remote $ref): never ignored. Where a "not" cannot be said the text is kept narrower than the schema, never wider.
 //
-// Also narrower than the schema: members come in the order of the schema (MemberOrder), a declared key comes once;
-// integers are written without fraction or exponent, numbers in at most 20 + 20 digits and an exponent of two, with
-// bounds with an exponent only below 1. White space: at each place where JSON has it nothing, one blank, or one line
-// end and up to 64 blanks or tabs, so that a model cannot write it for ever; none around the whole.
+// Also narrower than the schema: members come in the order of the schema (MemberOrder), a declared key comes once,
+// others may come again (readers take the last);
+// integers are written without fraction or exponent in at most 18 digits, numbers in at most 20 + 20 digits and an
+// exponent of two, with bounds with an exponent only below 1. White space: at each place where JSON has it nothing, one
+// blank, or one line end and up to 32 blanks or tabs, so that a model cannot write it for ever; none around the whole.
 #pragma once
 #include <string>
 

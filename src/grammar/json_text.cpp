@@ -7,7 +7,7 @@
 namespace tenth {
 namespace {
 
-constexpr uint32_t kIndent = 64;
+constexpr uint32_t kIndent = 32;
 
 uint32_t bounded(uint64_t n) { return n >= kUnlimited ? kUnlimited : uint32_t(n); }
 

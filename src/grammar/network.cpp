@@ -356,11 +356,29 @@ Network NetworkBuilder::lay_out(uint32_t root) {
     for (uint32_t s : skips_from.of(i))
       if (!dead(skips_[s].to)) made.skips.push_back(skips_[s].to);
   }
-  Network::State sentinel;
+  made.states.emplace_back();
+  Network::State& sentinel = made.states.back();
   sentinel.edges = uint32_t(made.edges.size());
   sentinel.calls = uint32_t(made.calls.size());
   sentinel.skips = uint32_t(made.skips.size());
-  made.states.push_back(sentinel);
+  for (uint32_t i = 0; i < n; i++) {
+    Network::State& state = made.states[i];
+    if (state.kind != Network::Kind::kPlain || state.spelling != Spelling::kQuoted) continue;
+    const auto out = made.edges_of(i);
+    state.any_text = state.accepts && std::equal(out.begin(), out.end(), std::begin(kAllChars), std::end(kAllChars),
+                                                 [&](const Network::Edge& e, const CharRange& r) {
+                                                   return e.low == r.low && e.high == r.high && e.to == i;
+                                                 });
+  }
+  for (uint32_t i = 0; i < n; i++) {
+    Network::State& state = made.states[i];
+    const auto out = made.edges_of(i);
+    state.near_text = state.kind == Network::Kind::kPlain && !state.any_text &&
+                      std::any_of(out.begin(), out.end(), [&](const Network::Edge& e) {
+                        return e.high - e.low > 0x4000 && made.states[e.to].any_text &&
+                               made.states[e.to].kind == Network::Kind::kPlain;
+                      });
+  }
   return made;
 }
 

@@ -49,9 +49,10 @@ class Network {
   struct State {
     Kind kind = Kind::kPlain;
     Spelling spelling = Spelling::kPlain;
-    bool accepts = false;   // the rule may end here
-    bool any_text = false;  // kCounted, kQuoted, and every character allowed: the inside of a free string
-    uint32_t index = 0;     // of its Count or ObjectPlan
+    bool accepts = false;    // the rule may end here
+    bool any_text = false;   // the inside of a free string: every character leads back here, and it may end
+    bool near_text = false;  // the inside of a string that is free behind most characters (a key that is not declared)
+    uint32_t index = 0;      // of its Count or ObjectPlan
     uint32_t height = 0;  // of the least stack of calls that an end of the rule needs from here; kUnlimited: none does
     uint32_t edges = 0, calls = 0, skips = 0;  // beginnings of its lists; the next state's are the ends
   };

@@ -159,7 +159,7 @@ CharDfa number_dfa(const NumberLimits& limits, NumberKind kind, const std::strin
   const std::string whole = "(?:0|[1-9][0-9]{0,19})";
   if (limits.unbounded() && kind == NumberKind::kAny)
     return regex_dfa("^-?" + whole + "(?:\\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,2})?$", where);
-  std::string text = whole;
+  std::string text = kind == NumberKind::kWhole ? "(?:0|[1-9][0-9]{0,17})" : whole;  // fits 64 bits, as clients expect
   if (kind == NumberKind::kAny) text += "(?:\\.[0-9]{1,20})?";
   if (kind == NumberKind::kFractionsOnly) text += "\\.[0-9]{0,19}[1-9]";
   const CharDfa shape = regex_dfa("^" + text + "$", where);
@@ -170,11 +170,21 @@ CharDfa number_dfa(const NumberLimits& limits, NumberKind kind, const std::strin
   CharDfa dfa = either(one_sign(shape, limits.least, limits.most),
                        negated(one_sign(shape, mirrored(limits.most), mirrored(limits.least))));
   // Small numbers as programs write them (1e-06): between 0 and 1, so known to lie within bounds that hold all of that.
-  if (kind == NumberKind::kAny && limits.steps.empty()) {
+  if (kind == NumberKind::kAny && limits.steps.empty() && limits.excluded.empty()) {
     const CharDfa small = regex_dfa("^[1-9](?:\\.[0-9]{1,20})?[eE]-(?:0?[1-9]|[1-9][0-9])$", where);
     const double least = limits.least ? limits.least->value : -1, most = limits.most ? limits.most->value : 1;
     if (least <= 0 && most >= 1) dfa = either(dfa, small);
     if (least <= -1 && most >= 0) dfa = either(dfa, negated(small));
+  }
+  for (double value : limits.excluded) {
+    if (std::abs(value) >= kLargest) continue;
+    const Decimal d = decimal_of(std::abs(value));
+    dfa = without(dfa, regex_dfa("^" +
+                                     std::string(value < 0    ? "-"
+                                                 : value == 0 ? "-?"
+                                                              : "") +
+                                     d.whole + (d.fraction.empty() ? "(?:\\.0+)?" : "\\." + d.fraction + "0*") + "$",
+                                 where));
   }
   for (double step : limits.steps) dfa = both(dfa, step_dfa(step, where));
   return dfa;

@@ -10,8 +10,8 @@
 namespace tenth {
 namespace {
 
-// Anchors become characters beyond Unicode: a text w is matched as begin w end, "any" runs over the marks too, ^ reads
-// the one and $ the other. So they work in every branch and group.
+// Anchors become characters beyond Unicode: a text w is matched as begins, w, ends (as many marks as one likes), "any"
+// runs over the marks too, ^ reads the one and $ the other. So they work in every branch and group.
 constexpr char32_t kBegin = kLastCodePoint + 1, kEnd = kLastCodePoint + 2;
 constexpr size_t kMaxNfaStates = 40000;
 constexpr size_t kMaxWork = 20'000'000;  // of the subset construction: edges looked at
@@ -390,6 +390,20 @@ class Machine {
     return result;
   }
 
+  // Behind one mark or more: anchors in a row each read one.
+  Set behind_marks(Set set, char32_t mark) {
+    Set all;
+    for (;;) {
+      for (uint32_t state : set)
+        for (const CharDfa::Edge& e : edges_[state])
+          if (e.low <= mark && mark <= e.high) all.push_back(e.to);
+      Set more = closed(all);
+      if (more == set) return more;
+      all = more;
+      set = std::move(more);
+    }
+  }
+
   CharDfa subsets(uint32_t start) {
     std::map<Set, uint32_t> ids;
     std::vector<Set> sets;
@@ -401,18 +415,13 @@ class Machine {
               "{}: pattern is too large: expected at most {} states", where_, CharDfa::kMaxStates);
       return place->second;
     };
-    Set first;
-    for (const Step& step : steps(closed({start})))
-      if (step.low <= kBegin && kBegin <= step.high) first = closed(step.to);
-    id_of(std::move(first));
+    id_of(behind_marks(closed({start}), kBegin));
     CharDfa dfa;
     for (size_t i = 0; i < sets.size(); i++) {
       CharDfa::State state;
+      const Set last = behind_marks(Set(sets[i]), kEnd);
+      state.accepts = std::binary_search(last.begin(), last.end(), accept_);
       for (const Step& step : steps(Set(sets[i]))) {
-        if (step.low <= kEnd && kEnd <= step.high) {
-          const Set last = closed(step.to);
-          state.accepts = std::binary_search(last.begin(), last.end(), accept_);
-        }
         if (step.low > kLastCodePoint) continue;
         const uint32_t to = id_of(closed(step.to));
         for (const CharRange& r : normal_ranges({{step.low, std::min(step.high, kLastCodePoint)}}, false)) {

@@ -31,6 +31,9 @@ class GrammarVocabulary {
   std::span<const int32_t> tokens_of(size_t node) const {
     return {tokens_.data() + nodes_[node].first_token, tokens_.data() + nodes_[node + 1].first_token};
   }
+  std::span<const int32_t> tokens_below(size_t node) const {  // its own included
+    return {tokens_.data() + nodes_[node].first_token, tokens_.data() + nodes_[nodes_[node].next].first_token};
+  }
   size_t longest() const { return longest_; }  // token, in bytes
 
   // The inside of a JSON string without further constraint, looked at once for all grammars: the tokens that lie within
@@ -39,7 +42,7 @@ class GrammarVocabulary {
     uint32_t node;
     uint32_t characters;  // before the quote
   };
-  std::span<const Quote> quotes() const { return quotes_; }
+  std::span<const Quote> quotes() const { return quotes_; }  // by node
   // ORs the tokens of at most `characters` characters into the mask.
   void add_inside(uint64_t characters, std::span<uint32_t> mask) const;
 

@@ -23,6 +23,8 @@ const std::map<std::string, std::string> kRefused = {
     {"Handwritten---pnmp10", "#/not/anyOf/0/propertyNames cannot be said"},
     {"JsonSchemaStore---github-workflow-template-properties",
      "#/properties/categories/uniqueItems: uniqueItems is not supported"},
+    {"Github_medium---o11666", "too many combinations of alternatives"},
+    {"JsonSchemaStore---minecraft-recipe", "too many combinations of alternatives"},
 };
 
 TEST(SchemaCorpus, AnyOrderAcceptsTheValidAndRefusesTheInvalid) {
@@ -48,8 +50,8 @@ TEST(SchemaCorpus, AnyOrderAcceptsTheValidAndRefusesTheInvalid) {
       EXPECT_EQ(grammar.accepts(data.dump(-1, ' ', true)), expected) << name << ": " << data;
     }
   }
-  EXPECT_EQ(valid, 286u);
-  EXPECT_EQ(invalid, 604u);
+  EXPECT_EQ(valid, 283u);
+  EXPECT_EQ(invalid, 593u);
 }
 
 // The instances with members in another order than the schema's are the only ones that the order costs.
@@ -69,8 +71,8 @@ TEST(SchemaCorpus, OrderAsListedRefusesOnlyOtherOrders) {
       }
     }
   }
-  EXPECT_GE(accepted, 266u);
-  EXPECT_EQ(accepted + refused, 286u);
+  EXPECT_GE(accepted, 265u);
+  EXPECT_EQ(accepted + refused, 283u);
 }
 
 TEST(SchemaCorpus, TokensOfRealTokenizersAreAllowedOneByOne) {
