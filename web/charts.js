@@ -161,8 +161,9 @@ export class LineChart {
 // Rows of values of at least 0, where 1 is even; rowNames at the left.
 export function heatMap(title, rowNames, rows, cellText) {
   const columns = Math.max(1, ...rows.map((row) => row.length)), high = Math.max(2, ...rows.flat());
-  const width = Math.max(260, Math.min(560, columns * 18)), cell = width / columns, height = rows.length > 24 ? 6 : 16;
+  const width = Math.max(200, Math.min(640, columns * 28)), cell = width / columns, height = rows.length > 24 ? 6 : 16;
   const picture = svg("svg", {
+    width: width + 34,
     viewBox: `0 0 ${width + 34} ${rows.length * height}`,
     class: "heat",
     role: "img",
