@@ -50,6 +50,47 @@ def small_safetensors(path, tensors=3, most=256):
     return struct.pack("<Q", len(text)) + text + parts
 
 
+def small_gguf(architecture, more, blocks, vocabulary=8, width=32, kind=0):
+    """A whole file of one small layer; kind: of its matrices, 0 F32 or 8 Q8_0."""
+    text = lambda t: struct.pack("<Q", len(t.encode())) + t.encode()
+    entries = [text("general.architecture") + struct.pack("<I", 8) + text(architecture)]
+    sizes = {"block_count": 1, "context_length": 64, "embedding_length": width, "feed_forward_length": width,
+             "attention.head_count": 2, "attention.head_count_kv": 1, **more}
+    entries += [text(f"{architecture}.{k}") + struct.pack("<II", 4, v) for k, v in sizes.items()]
+    entries.append(text(f"{architecture}.attention.layer_norm_rms_epsilon") + struct.pack("<If", 6, 1e-5))
+    entries.append(text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, vocabulary) + text("a") * vocabulary)
+    shapes = {"token_embd.weight": [width, vocabulary], "output_norm.weight": [width],
+              **{f"blk.0.{name}.{'bias' if name == 'exp_probs_b' else 'weight'}": dims for name, dims in blocks.items()}}
+    header = b"GGUF" + struct.pack("<IQQ", 3, len(shapes), len(entries)) + b"".join(entries)
+    data = b""
+    for name, dims in shapes.items():
+        type_ = kind if len(dims) > 1 else 0
+        count = 1
+        for dim in dims:
+            count *= dim
+        header += text(name) + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, type_, len(data))
+        size = count // 32 * 34 if type_ else 4 * count
+        data += bytes(size + -size % 32)
+    return header + bytes(-len(header) % 32) + data
+
+
+def small_ggufs():
+    norms = {"attn_norm": [32], "ffn_norm": [32]}
+    dense = {"ffn_gate": [32, 32], "ffn_up": [32, 32], "ffn_down": [32, 32]}
+    heads = {"attn_q": [32, 32], "attn_k": [32, 16], "attn_v": [32, 16], "attn_output": [32, 32]}
+    write("gguf_fuzz", "small.llama", small_gguf("llama", {}, norms | heads | dense))
+    write("gguf_fuzz", "small.llama.q8_0", small_gguf("llama", {}, norms | heads | dense, kind=8))
+    latent = {"attn_q": [32, 48], "attn_kv_a_mqa": [32, 40], "attn_kv_a_norm": [32], "attn_k_b": [16, 32, 2],
+              "attn_v_b": [32, 16, 2], "attn_output": [32, 32]}
+    experts = {"ffn_gate_inp": [32, 4], "exp_probs_b": [4], "ffn_gate_exps": [32, 16, 4], "ffn_up_exps": [32, 16, 4],
+               "ffn_down_exps": [16, 32, 4], "ffn_gate_shexp": [32, 16], "ffn_up_shexp": [32, 16], "ffn_down_shexp": [16, 32]}
+    sizes = {"attention.kv_lora_rank": 32, "attention.key_length": 40, "attention.value_length": 32,
+             "attention.key_length_mla": 24, "attention.value_length_mla": 16, "rope.dimension_count": 8,
+             "expert_count": 4, "expert_used_count": 2, "expert_shared_count": 1, "expert_feed_forward_length": 16,
+             "expert_gating_func": 2}
+    write("gguf_fuzz", "small.deepseek2", small_gguf("deepseek2", sizes, norms | latent | experts))
+
+
 def small_shard(documents, vocabulary=300):
     """A token shard as src/data/shards.h has it; the fuzz target sets the hashes right."""
     tokens = [token for document in documents for token in document]
@@ -101,6 +142,7 @@ def own_formats():
 
 def main():
     own_formats()
+    small_ggufs()
     for recipe in sorted((ROOT / "recipes").glob("*.toml")):
         write("recipe_fuzz", recipe.name, recipe.read_bytes() + CUT + b"rl.lr=1e-4")
     if not SHARED.is_dir():

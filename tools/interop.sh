@@ -47,6 +47,8 @@ if [ ! -f $run/model/config.json ]; then
   fi
 fi
 "$python" tools/interop.py $run || failed="$failed interop"
+"$python" tools/interop_harness.py "$TENTH" $run/model > .cache/harness.txt 2>&1 || { failed="$failed harness" && cat .cache/harness.txt; }
+tail -1 .cache/harness.txt
 
 [ -z "$failed" ] && echo "interop: all equal" && exit 0
 echo "interop: differences in$failed"

@@ -17,7 +17,7 @@ if [ ! -f "$venv/ready" ]; then
   python3 -m venv "$venv"
   echo "downloading PyTorch and transformers into .cache/venv" >&2
   "$venv/bin/pip" install -q torch==2.15.0 transformers==5.23.0 safetensors==0.8.0 tokenizers==0.23.3 numpy==2.4.6 \
-    Jinja2==3.1.6 tensorboard==2.21.0 >&2
+    Jinja2==3.1.6 tensorboard==2.21.0 "lm_eval[api]==0.4.13" accelerate==1.15.0 >&2
   touch "$venv/ready"
 fi
 echo "$venv/bin/python"

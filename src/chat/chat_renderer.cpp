@@ -51,7 +51,8 @@ class ChatRenderer::JinjaFormat : public Format {
                                   {"add_generation_prompt", false}};
     variables.insert(variables.end(), tokens_.begin(), tokens_.end());
     for (const auto& [name, value] : request.kwargs.items()) {
-      const auto it = std::find_if(variables.begin(), variables.end(), [&](const auto& v) { return v.first == name; });
+      const auto it =
+          std::find_if(variables.begin(), variables.end(), [&name = name](const auto& v) { return v.first == name; });
       if (it == variables.end())
         variables.emplace_back(name, Value::from_json(value, Origin::kUser));
       else if (name != "messages" && name != "tools")

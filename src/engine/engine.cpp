@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 
+#include "base/available_memory.h"
 #include "base/threads.h"
 
 namespace tenth {
@@ -15,11 +16,26 @@ constexpr int64_t kMostCacheTokens = 65536;  // where nobody said how many
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-int64_t cache_blocks(const ModelConfig& config, const EngineOptions& options) {
-  const int64_t context = config.max_position_embeddings;
-  const int64_t tokens =
-      options.cache_tokens ? options.cache_tokens : std::min(kMostCacheTokens, options.max_sequences * context);
-  return std::max<int64_t>(1, blocks_for(tokens));
+int64_t bytes_of(const KvCache& cache) {
+  int64_t bytes = 0;
+  for (const LayerCache& layer : cache.layers)
+    for (const Tensor& part : {layer.keys, layer.values, layer.latent})
+      if (part) bytes += int64_t(part.bytes());
+  return bytes;
+}
+
+KvCache make_cache(const Transformer& model, const EngineOptions& options) {
+  const int64_t context = model.config().max_position_embeddings, block = bytes_of(model.make_cache(1)),
+                free = available_memory() / block;
+  if (options.cache_tokens == 0) {
+    const int64_t wanted = blocks_for(std::min(kMostCacheTokens, options.max_sequences * context));
+    return model.make_cache(std::max<int64_t>(1, std::min(wanted, free / 2)));
+  }
+  const int64_t blocks = blocks_for(options.cache_tokens);
+  require(blocks <= free, ErrorKind::kInput,
+          "--cache-tokens {}: that takes {:.0f} MB, and {:.0f} MB are free: at most {} would fit", options.cache_tokens,
+          double(blocks) * double(block) / 1e6, double(free) * double(block) / 1e6, free * kCacheBlock);
+  return model.make_cache(blocks);
 }
 
 bool all_finite(std::span<const float> values) {
@@ -63,20 +79,14 @@ TokenReport report_of(std::span<const float> logits, int32_t id, int32_t top) {
 Engine::Engine(Transformer& model, const EngineOptions& options)
     : model_(model),
       options_(options),
-      cache_(model.make_cache(cache_blocks(model.config(), options))),
+      cache_(make_cache(model, options)),
       pool_(cache_.blocks),
       prefixes_(cache_.blocks),
       table_width_(std::min(cache_.blocks, blocks_for(model.config().max_position_embeddings))) {
   statistics_.blocks = cache_.blocks;
 }
 
-int64_t Engine::cache_bytes() const {
-  int64_t bytes = 0;
-  for (const LayerCache& layer : cache_.layers)
-    for (const Tensor& part : {layer.keys, layer.values, layer.latent})
-      if (part) bytes += int64_t(part.bytes());
-  return bytes;
-}
+int64_t Engine::cache_bytes() const { return bytes_of(cache_); }
 
 void Engine::check(const EngineRequest& request) const {
   const int64_t vocabulary = model_.config().vocab_size, context = model_.config().max_position_embeddings;

@@ -73,7 +73,7 @@ struct EngineEvent {
 
 struct EngineOptions {
   int64_t max_sequences = 8;  // that run together
-  int64_t cache_tokens = 0;   // that the cache holds; 0: max_sequences times the model's context, at most 65,536
+  int64_t cache_tokens = 0;   // that the cache holds; 0: max_sequences contexts, 65,536 or half of free memory
   int64_t step_tokens = 128;  // of prompts, in one step beside the running sequences
 };
 
@@ -85,6 +85,7 @@ struct EngineStatistics {
 
 class Engine {
  public:
+  // Throws kInput for a cache that does not fit into free memory.
   Engine(Transformer& model, const EngineOptions& options);
 
   // Throws kInput for what can never run: ids out of range, more tokens than the model's context or the cache holds.

@@ -84,8 +84,18 @@ void softmax(std::span<float> logits) {
   transform(logits, [=](Vec x) { return x * share; });
 }
 
+// The lowest id of the largest value.
 size_t argmax(std::span<const float> values) {
-  return size_t(std::max_element(values.begin(), values.end()) - values.begin());
+  const float largest = largest_of(values);
+  constexpr size_t kBlock = 16 * kLanes;
+  size_t begin = 0;
+  for (; begin + kBlock <= values.size(); begin += kBlock) {
+    bool found = false;
+    for (size_t i = 0; i < kBlock; i++) found |= values[begin + i] == largest;
+    if (found) break;
+  }
+  const auto at = std::find(values.begin() + long(begin), values.end(), largest);
+  return at == values.end() ? 0 : size_t(at - values.begin());  // no number among them
 }
 
 }  // namespace
@@ -159,8 +169,11 @@ void Sampler::probabilities(std::span<float> logits, const SamplingParams& param
 
 int32_t Sampler::sample(std::span<float> logits, const SamplingParams& params, std::span<const int32_t> history,
                         uint64_t sample, uint64_t place) {
+  if (params.temperature == 0) {
+    if (params.repetition_penalty != 1) penalize(logits, params.repetition_penalty, history);
+    return int32_t(argmax(logits));
+  }
   probabilities(logits, params, history);
-  if (params.temperature == 0) return int32_t(argmax(logits));
   const auto bits = philox(params.seed, sample, place);
   const double target = double((uint64_t(bits[0]) << 32 | bits[1]) >> 11) * 0x1p-53;
   // The first id at which the running sum passes the target: the block that passes it, then the id inside. Where

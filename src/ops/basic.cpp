@@ -3,8 +3,8 @@
 namespace tenth::ops {
 
 Var add(const Var& a, const Var& b) {
-  require(a.value().shape() == b.value().shape(), ErrorKind::kInternal, "[add] shapes {} and {} differ",
-          a.value().shape().text(), b.value().shape().text());
+  if (!(a.value().shape() == b.value().shape()))
+    fail(ErrorKind::kInternal, "[add] shapes {} and {} differ", a.value().shape().text(), b.value().shape().text());
   Backend& backend = backend_of(a.value());
   Tensor y = Tensor::make(backend, a.value().dtype(), a.value().shape());
   backend.add(y, a.value(), b.value());

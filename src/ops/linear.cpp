@@ -7,8 +7,9 @@ namespace {
 
 Var linear_any(DType out, const Var& x, Weight& w, Weight* bias, const Tensor& offsets) {
   const int64_t inputs = w.shape[-1], outputs = w.shape[-2];
-  require(x.value().rank() == 2 && x.value().dim(1) == inputs, ErrorKind::kInternal,
-          "[linear] the input of shape {} does not fit a weight of shape {}", x.value().shape().text(), w.shape.text());
+  if (x.value().rank() != 2 || x.value().dim(1) != inputs)
+    fail(ErrorKind::kInternal, "[linear] the input of shape {} does not fit a weight of shape {}",
+         x.value().shape().text(), w.shape.text());
   if (w.fp8) return fp8_linear(x, w, bias, offsets);
   Backend& backend = backend_of(x.value());
   Tensor y = Tensor::make(backend, out, {x.value().dim(0), outputs});

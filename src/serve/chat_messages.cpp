@@ -86,6 +86,9 @@ OrderedJson read_tools(const Fields& fields, const Service& service) {
     throw invalid_field("tool_choice", fmt::format("expected a string or an object, got {}", kind_of(*choice)));
   if (choice && choice->is_string()) fields.one_of("tool_choice", "", {"none", "auto", "required"});
   if (!tools || tools->empty() || (choice && *choice == "none")) return nullptr;
+  if (service.model().tools == ToolFormat::kNone)
+    throw ApiError(400, "invalid_request_error", "tools: this model's chat template has no tools", "tools",
+                   "unsupported_parameter");
   if (int64_t(tools->size()) > service.limits().tools)
     throw invalid_field("tools", fmt::format("expected at most {} tools", service.limits().tools));
   for (size_t i = 0; i < tools->size(); i++) {

@@ -99,9 +99,9 @@ Tensor Tensor::view(Shape shape) const {
       known *= shape[i];
   }
   if (open >= 0 && known > 0) shape.set(int(open), count() / known);
-  require(contiguous() && shape.count() == count(), ErrorKind::kInternal,
-          "a view of shape {} on a tensor of shape {}{}", shape.text(), shape_.text(),
-          contiguous() ? "" : " that is not contiguous");
+  if (!contiguous() || shape.count() != count())
+    fail(ErrorKind::kInternal, "a view of shape {} on a tensor of shape {}{}", shape.text(), shape_.text(),
+         contiguous() ? "" : " that is not contiguous");
   Tensor t = *this;
   t.shape_ = shape;
   t.strides_ = packed_strides(shape);
@@ -110,8 +110,8 @@ Tensor Tensor::view(Shape shape) const {
 
 Tensor Tensor::slice(int d, int64_t begin, int64_t end) const {
   if (d < 0) d += rank();
-  require(d < rank() && 0 <= begin && begin <= end && end <= dim(d), ErrorKind::kInternal,
-          "a slice [{}, {}) of dimension {} of shape {}", begin, end, d, shape_.text());
+  if (d >= rank() || begin < 0 || begin > end || end > dim(d))
+    fail(ErrorKind::kInternal, "a slice [{}, {}) of dimension {} of shape {}", begin, end, d, shape_.text());
   Tensor t = *this;
   t.offset_ += size_t(begin * stride(d));
   t.shape_.set(d, end - begin);
@@ -132,7 +132,8 @@ Tensor Tensor::operator[](int64_t index) const {
 
 Tensor Tensor::insert_dim(int d) const {
   std::array<int64_t, Shape::kMaxRank> dims{}, steps{};
-  require(rank() < Shape::kMaxRank, ErrorKind::kInternal, "a fifth dimension for a tensor of shape {}", shape_.text());
+  if (rank() >= Shape::kMaxRank)
+    fail(ErrorKind::kInternal, "a fifth dimension for a tensor of shape {}", shape_.text());
   for (int i = 0, from = 0; i <= rank(); i++) {
     dims[size_t(i)] = i == d ? 1 : dim(from);
     steps[size_t(i)] = i == d ? (d < rank() ? stride(d) * dim(d) : 1) : stride(from);

@@ -73,6 +73,24 @@ TEST(Speculation, DrawsAreTheSameWithAndWithoutDrafts) {
   }
 }
 
+// What the module stores at a prompt's last position depends on the token that a sample drew after it, so samples must
+// not share that block, full as it is. No output shows a draft from another's: the number of accepted ones, over many,
+// does.
+TEST(Speculation, SamplesOfOnePromptDraftForThemselves) {
+  const auto model = tiny_model("mla_mtp", get_backend("cpu"), DType::kF32);
+  GenerationRequest request;
+  Rng rng(3);
+  request.prompt = random_ids(rng, kCacheBlock, model->config().vocab_size);
+  request.samples = 40;
+  request.max_new_tokens = 60;
+  request.sampling = {.temperature = 2, .seed = 4};
+  Generator apart(*model, {.slots = 1, .speculate = true}), together(*model, {.speculate = true});
+  expect_same(together.generate({&request, 1}), apart.generate({&request, 1}), "40 samples");
+  EXPECT_GT(apart.statistics().accepted, 50);
+  EXPECT_EQ(together.statistics().drafts, apart.statistics().drafts);
+  EXPECT_EQ(together.statistics().accepted, apart.statistics().accepted);
+}
+
 // An untrained module: nearly every draft is refused, and what it stored must leave no trace.
 TEST(Speculation, WrongDraftsChangeNothing) {
   for (const DType compute : {DType::kF32, DType::kBF16}) {

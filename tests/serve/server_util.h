@@ -37,7 +37,7 @@ class TestServer {
                        .model = *model_,
                        .tokenizer = tokenizer,
                        .chat = std::make_shared<const ChatRenderer>(ChatRenderer::of(tokenizer, "", "tiny")),
-                       .tools = {},
+                       .tools = ToolFormat::kHermes,
                        .stop_ids = {*tokenizer.id_of(kEosToken)},
                        .thinking = {.begin = *tokenizer.id_of("<think>"), .end = *tokenizer.id_of("</think>")}};
     server_ = std::make_unique<ApiServer>(options);

@@ -69,6 +69,7 @@ struct KeyBlock {
   const B* values;  // (count, ldv)
   int64_t ldv;
   int64_t first, count;  // the place of the first key; how many the rows see
+  const B* next;         // null; or where the next keys lie, if these come from memory
 };
 
 // The largest of the first `visible` scores, scaled.
@@ -106,7 +107,10 @@ void attend_group(const AttendState& a, const AttendGroup& g, const KeyBlock<B>&
   const bool opens = block.first % kAttentionSplit == 0;
   float *o = a.sums.o + g.row * a.wide, *scores = a.scores;
   int64_t lds = kAttentionKeys;
-  if (block.keys) {
+  if (block.next) {
+    multiply_fetching(scores, lds, a.q + g.row * a.d, g.step * a.d, block.keys, kAttentionKeys, g.count, n, a.d, false,
+                      block.values);
+  } else if (block.keys) {
     multiply<false>(scores, lds, a.q + g.row * a.d, g.step * a.d, block.keys, kAttentionKeys, g.count, n, a.d, false);
   } else {
     scores += g.row * kAttentionKeys;
@@ -133,7 +137,11 @@ void attend_group(const AttendState& a, const AttendGroup& g, const KeyBlock<B>&
     const float sum = exponentials(scores + r * lds, n, visible(r), a.scale, top[r]);
     a.sums.sum[row] = opens ? sum : a.sums.sum[row] + sum;
   }
-  multiply<false>(o, g.step * a.wide, scores, lds, block.values, block.ldv, g.count, a.wide, seen, !opens);
+  if (block.next)
+    multiply_fetching(o, g.step * a.wide, scores, lds, block.values, block.ldv, g.count, a.wide, seen, !opens,
+                      block.next);
+  else
+    multiply<false>(o, g.step * a.wide, scores, lds, block.values, block.ldv, g.count, a.wide, seen, !opens);
 }
 
 // All groups of the rows against a key block. No group straddles the start of a block, so that each of its rows sees at
@@ -227,10 +235,11 @@ void attend(const AttendTask<T>& t, float* memory) {
     pack_keys_transposed(keys, side, first, count);
     const T* v = side.v + first * side.v_row;
     if constexpr (sizeof(T) == sizeof(float)) {
-      if (a.wide == side.dv) return attend_block(t.rows, a, KeyBlock<float>{keys, v, side.v_row, first, count});
+      if (a.wide == side.dv)
+        return attend_block(t.rows, a, KeyBlock<float>{keys, v, side.v_row, first, count, nullptr});
     }
     pack_rows(values, a.wide, v, side.v_row, count, side.dv);
-    attend_block(t.rows, a, KeyBlock<float>{keys, values, a.wide, first, count});
+    attend_block(t.rows, a, KeyBlock<float>{keys, values, a.wide, first, count, nullptr});
   });
   finish_rows(t.rows, total, a.wide, side.dv);
 }
@@ -268,14 +277,16 @@ template <class T>
 void attend_separate(const AttendCachedTask<T>& t, const AttendState& a, const CacheScratch& s, int64_t first,
                      int64_t count) {
   const CacheSide<T>& side = t.side;
-  const int64_t block = side.blocks[first / kAttentionKeys];
+  const int64_t at = first / kAttentionKeys, block = side.blocks[at];
+  const bool more = first + kAttentionKeys < t.rows.first + t.rows.queries;
   const T *k = side.keys + block * side.key_block, *v = side.values + block * side.value_block;
+  const T* next = few_rows(t.rows) ? side.keys + side.blocks[more ? at + 1 : at] * side.key_block : nullptr;
   const bool whole = a.wide <= side.value_row;  // else the last row's last vector would pass the end
   if (whole && (sizeof(T) == sizeof(float) || few_rows(t.rows)))
-    return attend_block(t.rows, a, KeyBlock<T>{k, v, side.value_row, first, count});
+    return attend_block(t.rows, a, KeyBlock<T>{k, v, side.value_row, first, count, next});
   pack_rows(s.keys, kAttentionKeys, k, kAttentionKeys, a.d, whole_vectors(count));
   pack_rows(s.values, a.wide, v, side.value_row, count, side.dv);
-  attend_block(t.rows, a, KeyBlock<float>{s.keys, s.values, a.wide, first, count});
+  attend_block(t.rows, a, KeyBlock<float>{s.keys, s.values, a.wide, first, count, nullptr});
 }
 
 // Rows that are key and value. Few queries: S^T = K Q^T, which reads keys by rows; its sums are those of Q K^T.
@@ -292,11 +303,11 @@ void attend_latent(const AttendCachedTask<T>& t, const AttendState& a, const Cac
   if (rows == s.values) pack_rows(s.values, ld, k, side.d, count, side.d);
   if (!s.queries_t) {
     pack_transposed(s.keys, kAttentionKeys, rows, ld, count, side.d);
-    return attend_block(t.rows, a, KeyBlock<float>{s.keys, rows, ld, first, count});
+    return attend_block(t.rows, a, KeyBlock<float>{s.keys, rows, ld, first, count, nullptr});
   }
   multiply<false>(s.turned, s.lanes, rows, ld, s.queries_t, s.lanes, count, s.lanes, side.d, false);
   pack_transposed(a.scores, kAttentionKeys, s.turned, s.lanes, count, t.rows.heads * t.rows.queries);
-  attend_block(t.rows, a, KeyBlock<float>{nullptr, rows, ld, first, count});
+  attend_block(t.rows, a, KeyBlock<float>{nullptr, rows, ld, first, count, nullptr});
 }
 
 template <class T>

@@ -12,8 +12,12 @@ TENTH_INLINE int64_t whole_vectors(int64_t n) { return (n + kWidth - 1) / kWidth
 // --- C (m, n) = or += A (m, k) B (k, n), n in whole vectors ----------------------------------------------------------
 
 // Element (i, p) of A is a[i * lda + p], or a[p * lda + i] when kColumns. B is float, or bf16 and widened on the way.
-template <int kRows, int kVectors, bool kColumns, class B>
-void tile(float* c, int64_t ldc, const float* a, int64_t lda, const B* b, int64_t ldb, int64_t k, bool add) {
+// kFetch: B comes from memory, and `next` after it; rows are asked for some time before they are needed, which the
+// processor's own prefetching, that stops at each page of 4 KiB, does not.
+template <int kRows, int kVectors, bool kColumns, bool kFetch, class B>
+void tile(float* c, int64_t ldc, const float* a, int64_t lda, const B* b, int64_t ldb, int64_t k, bool add,
+          const B* next) {
+  constexpr int64_t kAhead = 4096 / (64 * sizeof(B));
   Vec sum[kRows][kVectors];  // in registers, which needs every loop over them unrolled
 #pragma GCC unroll 8
   for (int i = 0; i < kRows; i++)
@@ -26,6 +30,11 @@ void tile(float* c, int64_t ldc, const float* a, int64_t lda, const B* b, int64_
     Vec right[kVectors];
 #pragma GCC unroll 4
     for (int j = 0; j < kVectors; j++) right[j] = load(b + j * kWidth);
+    if constexpr (kFetch) {
+      const B* far = p + kAhead < k ? b + kAhead * ldb : next + (p + kAhead - k) * ldb;
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; j++) __builtin_prefetch(far + j * kWidth);
+    }
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; i++) {
       const Vec left = broadcast(kColumns ? a[i] : row[i / 3][i % 3 * lda]);
@@ -42,16 +51,16 @@ void tile(float* c, int64_t ldc, const float* a, int64_t lda, const B* b, int64_
     for (int j = 0; j < kVectors; j++) store(c + i * ldc + j * kWidth, sum[i][j]);
 }
 
-template <int kRows, bool kColumns, class B>
+template <int kRows, bool kColumns, bool kFetch, class B>
 void tile_row(float* c, int64_t ldc, const float* a, int64_t lda, const B* b, int64_t ldb, int64_t n, int64_t k,
-              bool add) {
+              bool add, const B* next) {
   constexpr int kMost = kRows >= 4 ? 2 : 4;  // vectors: enough chains to hide the latency of an addition
   int64_t j = 0;
   for (; j + kMost * kWidth <= n; j += kMost * kWidth)
-    tile<kRows, kMost, kColumns>(c + j, ldc, a, lda, b + j, ldb, k, add);
+    tile<kRows, kMost, kColumns, kFetch>(c + j, ldc, a, lda, b + j, ldb, k, add, next + j);
   for (; kMost > 2 && j + 2 * kWidth <= n; j += 2 * kWidth)
-    tile<kRows, 2, kColumns>(c + j, ldc, a, lda, b + j, ldb, k, add);
-  if (j < n) tile<kRows, 1, kColumns>(c + j, ldc, a, lda, b + j, ldb, k, add);
+    tile<kRows, 2, kColumns, kFetch>(c + j, ldc, a, lda, b + j, ldb, k, add, next + j);
+  for (; j < n; j += kWidth) tile<kRows, 1, kColumns, kFetch>(c + j, ldc, a, lda, b + j, ldb, k, add, next + j);
 }
 
 template <bool kColumns, class B>
@@ -60,10 +69,32 @@ void multiply(float* c, int64_t ldc, const float* a, int64_t lda, const B* b, in
   constexpr int kMost = kWidth == 16 ? 8 : 4;  // rows: of 32 vector registers, or of 16
   const int64_t step = kColumns ? 1 : lda;
   int64_t i = 0;
-  for (; i + kMost <= m; i += kMost) tile_row<kMost, kColumns>(c + i * ldc, ldc, a + i * step, lda, b, ldb, n, k, add);
-  for (; kMost > 4 && i + 4 <= m; i += 4) tile_row<4, kColumns>(c + i * ldc, ldc, a + i * step, lda, b, ldb, n, k, add);
-  for (; i + 2 <= m; i += 2) tile_row<2, kColumns>(c + i * ldc, ldc, a + i * step, lda, b, ldb, n, k, add);
-  if (i < m) tile_row<1, kColumns>(c + i * ldc, ldc, a + i * step, lda, b, ldb, n, k, add);
+  const auto rows = [&]<int kRows>(std::integral_constant<int, kRows>) {
+    tile_row<kRows, kColumns, false, B>(c + i * ldc, ldc, a + i * step, lda, b, ldb, n, k, add, b);
+    i += kRows;
+  };
+  while (i + kMost <= m) rows(std::integral_constant<int, kMost>());
+  if constexpr (kMost > 4) {
+    if (i + 4 <= m) rows(std::integral_constant<int, 4>());
+    if (i + 3 == m) return rows(std::integral_constant<int, 3>());
+  }
+  if (i + 2 <= m) rows(std::integral_constant<int, 2>());
+  if (i < m) rows(std::integral_constant<int, 1>());
+}
+
+// The same where B comes from memory and `next`, of its shape, will be wanted after it.
+template <class B>
+void multiply_fetching(float* c, int64_t ldc, const float* a, int64_t lda, const B* b, int64_t ldb, int64_t m,
+                       int64_t n, int64_t k, bool add, const B* next) {
+  const auto rows = [&]<int kRows>(std::integral_constant<int, kRows>) {
+    tile_row<kRows, false, true, B>(c, ldc, a, lda, b, ldb, n, k, add, next);
+    if (m > kRows) multiply<false>(c + kRows * ldc, ldc, a + kRows * lda, lda, b, ldb, m - kRows, n, k, add);
+  };
+  if (m >= 4) return rows(std::integral_constant<int, 4>());
+  if constexpr (kWidth == 16) {
+    if (m == 3) return rows(std::integral_constant<int, 3>());
+  }
+  m >= 2 ? rows(std::integral_constant<int, 2>()) : rows(std::integral_constant<int, 1>());
 }
 
 // --- packing to float32 and back -------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "backend/cpu/block_table.h"
-#include "backend/cpu/vec.h"
+#include "backend/cpu/lanes.h"
 
 namespace tenth::cpu::TENTH_ISA {
 namespace {
@@ -89,6 +89,7 @@ struct BlockTile {
   const int32_t* x_sums;
   const uint8_t* panel;
   int64_t row, output;
+  const uint8_t* next;  // panels to ask for, as they will be wanted next, or null
 };
 
 TENTH_INLINE void put(const BlockTask& t, int64_t row, int64_t output, Vec y) {
@@ -121,7 +122,12 @@ void block_tile(const BlockTile& t) {
   }
   const uint8_t* codes = t.panel;
   const uint8_t* scales = t.panel + task.scale_offset;
+  // Few rows wait for memory: a part of the next panels is asked for with each block. The processor's own prefetching
+  // stops at each page of 4 KiB, and a panel has hardly more than one.
+  const int64_t ahead = t.next ? (kVectors / kVectorsPerPanel * task.panel_bytes + blocks - 1) / blocks : 0;
+  const uint8_t* far = t.next;
   for (int64_t b = 0; b < blocks; b++) {
+    for (const uint8_t* end = t.next + (b + 1) * ahead; far < end; far += 64) __builtin_prefetch(far, 0, 2);
     VecI dots[kRows][kVectors];
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; r++) {
@@ -204,13 +210,15 @@ void run_form(const BlockTask& t) {
       const bool both = p + kTilePanels <= panels;
       for (int64_t i = 0; i < tiles; i++) {
         const int64_t r = r0 + rows * i / tiles, height = r0 + rows * (i + 1) / tiles - r;
-        const BlockTile tile = {&t,
-                                t.x.codes + r * t.x.blocks * kBlockInputs,
-                                t.x.scales + r * t.x.blocks,
-                                t.x.sums + r * t.x.blocks,
-                                t.panels + p * t.panel_bytes,
-                                r,
-                                p * kPanelOutputs};
+        const BlockTile tile = {
+            &t,
+            t.x.codes + r * t.x.blocks * kBlockInputs,
+            t.x.scales + r * t.x.blocks,
+            t.x.sums + r * t.x.blocks,
+            t.panels + p * t.panel_bytes,
+            r,
+            p * kPanelOutputs,
+            i == 0 && p + 2 * kTilePanels <= panels ? t.panels + (p + kTilePanels) * t.panel_bytes : nullptr};
         (both ? pair.of_height : single.of_height)[height - 1](tile);
       }
     }
@@ -241,7 +249,7 @@ void quantize_blocks(const BlockRows& rows, const T* x, int64_t x_stride, int64_
         top = max(top, max(values[v], -values[v]));
         odd += values[v] - values[v];  // NaN where one is not finite
       }
-      const float amax = max_of(top);
+      const float amax = fold_max(top);
       const float inverse = amax > 0 ? 127 / amax : 0;
       VecI total = {};
       int8_t* to = rows.codes + (r * rows.blocks + b) * kBlockInputs;
@@ -252,10 +260,8 @@ void quantize_blocks(const BlockRows& rows, const T* x, int64_t x_stride, int64_
         const Narrow narrow = __builtin_convertvector(code, Narrow);
         __builtin_memcpy(to + v * kWidth, &narrow, kWidth);
       }
-      int32_t codes_sum = 0;
-      for (int i = 0; i < kWidth; i++) codes_sum += total[i];
-      rows.sums[r * rows.blocks + b] = codes_sum;
-      rows.scales[r * rows.blocks + b] = amax / 127 + sum(odd);
+      rows.sums[r * rows.blocks + b] = int32_t(fold_sum(to_float(total)));  // at most 32 x 127: exact
+      rows.scales[r * rows.blocks + b] = amax / 127 + fold_sum(odd);
     }
   }
 }

@@ -50,11 +50,11 @@ void CpuBackend::block_linear_forward(const Tensor& y, const Tensor& x, const Bl
                                       const Tensor& offsets) {
   const BlockKernels& kernels = *cpu::kernels().blocks;
   const int64_t n = x.dim(0), blocks = w.blocks();
-  const Tensor codes = Tensor::make(*this, DType::kU8, {n, w.inputs});
-  const Tensor scales = Tensor::make(*this, DType::kF32, {n, blocks}),
-               sums = Tensor::make(*this, DType::kI32, {n, blocks});
-  const BlockRows rows = {reinterpret_cast<int8_t*>(codes.data<uint8_t>()), scales.data<float>(), sums.data<int32_t>(),
-                          blocks};
+  // A row's scales, sums and codes, 40 bytes a block; one piece, for a token makes some two hundred of these.
+  const Tensor memory = Tensor::make(*this, DType::kU8, {n * (w.inputs + 8 * blocks)});
+  auto* scales = static_cast<float*>(memory.raw());
+  auto* sums = reinterpret_cast<int32_t*>(scales + n * blocks);
+  const BlockRows rows = {reinterpret_cast<int8_t*>(sums + n * blocks), scales, sums, blocks};
   with_type(x, "block_linear_forward", [&]<class T>(T) {
     const T* from = data_of<T>(x);
     parallel_for(n, row_grain(w.inputs, 2), [&](int64_t begin, int64_t end) {

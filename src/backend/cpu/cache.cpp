@@ -13,7 +13,7 @@ using namespace cpu;
 static_assert(kCacheBlock == kAttentionKeys);
 
 constexpr int64_t kTaskRows = 128;    // queries times heads that share one reading of the keys
-constexpr int64_t kSerialWork = 1e6;  // multiply-adds below which one thread is enough
+constexpr int64_t kSerialWork = 1e5;  // multiply-adds below which one thread is enough: they come from memory
 
 // Tokens that follow each other in the batch and in their sequence.
 struct Run {

@@ -111,9 +111,9 @@ void CpuBackend::linear_forward(const Tensor& y, const Tensor& x, const Tensor& 
   require_types("linear_forward", y, x, b);
   const int64_t outputs = y.dim(1), inputs = x.dim(1);
   const int64_t elements = panel_elements(kernels, inputs), panels = panel_count(kernels, outputs);
-  require(packed ? packed.dim(1) == panels && packed.dim(2) == elements : w.dim(-2) == outputs && w.dim(-1) == inputs,
-          ErrorKind::kInternal, "[cpu] linear_forward: a weight of shape {} for {} inputs and {} outputs",
-          b.shape().text(), inputs, outputs);
+  if (!(packed ? packed.dim(1) == panels && packed.dim(2) == elements : w.dim(-2) == outputs && w.dim(-1) == inputs))
+    fail(ErrorKind::kInternal, "[cpu] linear_forward: a weight of shape {} for {} inputs and {} outputs",
+         b.shape().text(), inputs, outputs);
   std::vector<GemmTask>& tasks = task_list();
   for_groups(offsets, x.dim(0), [&](int64_t group, int64_t first, int64_t rows) {
     if (rows == 0) return;
