@@ -37,8 +37,8 @@ function thinned(points, width) {
 }
 
 export class LineChart {
-  // title: what is drawn; options: {smooth: 0 … 1, log, zero (the axis begins at 0), top (at least), xText(x),
-  // yText(y)}
+  // title: what is drawn; options: {smooth: 0 … 1, log, zero (the axis begins at 0), top (at least), span (of x, at
+  // least), xText(x), yText(y)}
   constructor(title, options = {}) {
     this.title = title;
     this.options = {smooth: 0, xText: shortNumber, yText: shortNumber, ...options};
@@ -60,7 +60,7 @@ export class LineChart {
   }
 
   scale() {
-    const {log, zero, top} = this.options;
+    const {log, zero, top, span} = this.options;
     const drawn = this.lines.flatMap((line) => line.points);
     const xs = drawn.map((p) => p[0]), ys = drawn.map((p) => this.toY(p[1])).filter(Number.isFinite);
     if (!ys.length) return null;
@@ -69,7 +69,7 @@ export class LineChart {
     if (zero && !log) low = Math.min(0, low);
     if (top !== undefined && !log) high = Math.max(top, high);
     if (high - low < 1e-9 * Math.max(1, Math.abs(high))) [low, high] = [low - (zero ? 0 : 0.5), high + 0.5];
-    const x0 = min(xs), x1 = Math.max(max(xs), x0 + 1e-9);
+    const x1 = max(xs), x0 = Math.min(min(xs), x1 - (span ?? 1e-9));
     const width = this.frame.clientWidth - kLeft - kRight, height = kHeight - kTop - kBottom;
     return {
       low,
@@ -91,7 +91,10 @@ export class LineChart {
     this.now = this.scale();
     const picture = svg(
       "svg", {width, height: kHeight, viewBox: `0 0 ${width} ${kHeight}`, role: "img", "aria-label": this.inWords()});
-    if (this.now) this.drawInto(picture);
+    if (this.now)
+      this.drawInto(picture);
+    else
+      picture.append(svg("text", {x: width / 2, y: kHeight / 2, "text-anchor": "middle"}, "nothing yet"));
     this.cursor = svg("g", {class: "cursor"});
     picture.append(this.cursor);
     this.frame.replaceChildren(picture);
@@ -158,8 +161,9 @@ export class LineChart {
 // Rows of values of at least 0, where 1 is even; rowNames at the left.
 export function heatMap(title, rowNames, rows, cellText) {
   const columns = Math.max(1, ...rows.map((row) => row.length)), high = Math.max(2, ...rows.flat());
-  const width = Math.max(260, Math.min(560, columns * 18)), cell = width / columns, height = rows.length > 24 ? 6 : 16;
+  const width = Math.max(200, Math.min(640, columns * 28)), cell = width / columns, height = rows.length > 24 ? 6 : 16;
   const picture = svg("svg", {
+    width: width + 34,
     viewBox: `0 0 ${width + 34} ${rows.length * height}`,
     class: "heat",
     role: "img",

@@ -67,7 +67,7 @@ const kFigures = [
     "Found in the cache",
     (s) => percent(s.value("tenth_prefix_cache_hits_total") / Math.max(1, s.value("tenth_prefix_cache_queries_total")))
   ],
-  ["Time to first token, median", (s) => orDash(seconds, s.quantile("tenth_time_to_first_token_seconds", 0.5, null))],
+  ["First token, median", (s) => orDash(seconds, s.quantile("tenth_time_to_first_token_seconds", 0.5, null))],
   ["Preemptions", (s) => shortNumber(s.value("tenth_num_preemptions_total"))],
   ["Up for", (s) => duration(Math.max(0, Date.now() / 1000 - s.value("process_start_time_seconds")))],
 ];
@@ -79,7 +79,8 @@ export class ServerView {
     this.state = h("p", {class: "soft facts", role: "status"});
     this.figures = h("dl", {class: "figures-grid"});
     this.charts = kCharts.map(
-      ({title, top, text}) => new LineChart(title, {zero: true, top, yText: text ?? shortNumber, xText: ago}));
+      ({title, top, text}) =>
+        new LineChart(title, {zero: true, span: 30, top, yText: text ?? shortNumber, xText: ago}));
     root.append(
       h("div", {class: "panel", tabindex: "-1"}, h("header", {class: "panel-head"}, h("h1", {}, "Server")), this.state,
         this.figures, h("div", {class: "charts"}, this.charts.map((chart) => chart.element))));

@@ -201,6 +201,10 @@ class ViewsTest(PageCase):
         expect(loss.locator("path.c1")).not_to_have_count(0)
         loss.locator(".plot").hover()
         expect(loss.locator(".cursor circle")).to_have_count(2)
+        # What a real run leaves of its evaluations.
+        options = page.locator(".section-head select").nth(1).locator("option")
+        expect(options).to_have_text(["rl, step 4", "rl, step 2", "rl, step 0"])
+        expect(page.locator(".columns > div").nth(1).locator(".samples li")).to_have_count(6)
 
     def test_no_path_leads_out_of_the_runs(self):
         page = self.open()
