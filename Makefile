@@ -25,7 +25,8 @@ build: install
 demo: build
 	@tools/demo.sh
 
-test: install
+test:
+	@tools/install.sh test
 	@[ -f $(BUILD)/build.ninja ] || cmake --preset release -B $(BUILD) > /dev/null
 	@ninja -C $(BUILD) -j $(JOBS)
 	@cd $(BUILD) && ctest --output-on-failure --progress -j $(JOBS)

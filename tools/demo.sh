@@ -12,6 +12,7 @@ else
   $tenth train recipes/demo.toml --out $run $resume
 fi
 
+echo "  or:   $tenth serve $run/model      a page to talk to it, and OpenAI's API"
 if [ -t 0 ]; then
   echo
   exec $tenth chat --model $run/model

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs the Debian packages that building and testing need; does nothing where all are there.
+# Installs the Debian packages that building needs, with "test" those of the tests too; does nothing where all are there.
 set -eu
 packages="g++ cmake ninja-build ccache mold pkg-config clang-format git python3
 libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libboost1.81-dev libpcre2-dev libutf8proc-dev libedit-dev
-libjs-marked node-dompurify libjs-katex chromium
+libjs-marked node-dompurify libjs-katex
 libssl-dev libcurl4-openssl-dev libxxhash-dev libzstd-dev
 libgtest-dev libbenchmark-dev libvalijson-dev"
+[ "${1:-}" = test ] && packages="$packages chromium"
 
 missing=""
 for package in $packages; do

@@ -156,7 +156,7 @@ void add_chat_commands(CLI::App& app) {
   command->add_option("--system", options->system, "What the model is told first");
   command->add_option("--thinking", options->thinking, "on or off, for templates that let one choose")
       ->check(CLI::IsMember({"on", "off"}));
-  command->footer("Example: tenth chat --model runs/demo/model");
+  command->footer("Example: tenth chat runs/demo/model");
   command->callback([options] { chat(*options); });
 }
 

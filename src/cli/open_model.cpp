@@ -31,7 +31,7 @@ GgufVocabulary vocabulary_of(const GgufMetadata& metadata) {
 
 CLI::Option* add_model_option(CLI::App& command, std::string& model, const std::string& help) {
   command.parse_complete_callback([&model] { model = find_model(model).string(); });
-  return command.add_option("--model", model, help)->required();
+  return command.add_option("model,--model", model, help)->required();
 }
 
 Tokenizer open_tokenizer(const Path& model) {

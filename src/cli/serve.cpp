@@ -109,7 +109,7 @@ void add_serve_commands(CLI::App& app) {
   command->add_option("--access-log", options->server.access_log, "File for a line of JSON each request; -: stderr");
   command->add_option("--runs", options->server.runs, "Folder of runs that the page shows; runs/ where there is one")
       ->check(CLI::ExistingDirectory);
-  command->footer("Example: tenth serve --model runs/demo/model --port 8080");
+  command->footer("Example: tenth serve runs/demo/model --port 8080");
   command->callback([options] { serve(*options); });
 }
 

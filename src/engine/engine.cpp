@@ -44,8 +44,9 @@ bool all_finite(std::span<const float> values) {
   return finite;
 }
 
+constexpr float kForbidden = -std::numeric_limits<float>::infinity();
+
 void forbid(std::span<const uint32_t> mask, std::span<float> logits) {
-  constexpr float kForbidden = -std::numeric_limits<float>::infinity();
   for (size_t w = 0; w * 32 < logits.size(); w++) {
     const uint32_t bits = w < mask.size() ? mask[w] : 0;
     const size_t end = std::min(logits.size(), w * 32 + 32);
@@ -99,6 +100,8 @@ void Engine::check(const EngineRequest& request) const {
           request.prompt.size(), request.max_new_tokens, context);
   require(tokens <= cache_tokens(), ErrorKind::kInput, "prompt of {} tokens and {} new ones: the cache holds {}",
           request.prompt.size(), request.max_new_tokens, cache_tokens());
+  require(!request.grammar || !request.thinking.open || request.thinking.end >= 0, ErrorKind::kInput,
+          "the prompt opens a thought, and this model has no token that ends one: a grammar could never begin");
   const auto known = [&](int32_t id) {
     require(id >= 0 && id < vocabulary, ErrorKind::kInput, "expected ids in 0 … {}, got {}", vocabulary - 1, id);
   };
@@ -301,6 +304,8 @@ Engine::Drawn Engine::draw_one(Sequence& sequence, std::span<float> logits) {
       y.token.id = thinking.end;
     } else {
       if (request.rules.any()) apply(request.rules, logits, before, request.stop_ids);
+      if (sequence.matcher && sequence.thinks)  // the answer is still to come
+        for (int32_t id : request.stop_ids) logits[size_t(id)] = kForbidden;
       if (sequence.matcher && !sequence.thinks) {
         static thread_local std::vector<uint32_t> mask;
         mask.resize(request.grammar->vocabulary().mask_words());

@@ -8,7 +8,8 @@
 namespace tenth {
 namespace {
 
-constexpr size_t kMostGrammars = 64, kMostBytes = 256 << 10;
+constexpr size_t kMostGrammars = 64, kMostBytes = 256 << 10;  // how many; of one's text
+constexpr size_t kMemory = 256 << 20;                         // of all that they found; running requests keep theirs
 
 OrderedJson schema_of(const OrderedJson& function) {
   const auto it = function.find("parameters");
@@ -59,7 +60,8 @@ std::shared_ptr<GrammarMasks> read_typed(const Fields& format, const Fields& wit
   const OrderedJson* schema = with_schema.find("schema");
   const std::string param = with_schema.name_of("schema");
   if (!schema) throw invalid_field(param, "expected a JSON Schema, got none");
-  return about(param, [&] { return store.of_schema(*schema, param); });
+  const bool strict = with_schema.flag("strict", false);
+  return about(param, [&] { return store.of_schema(*schema, strict, param); });
 }
 
 }  // namespace
@@ -77,14 +79,23 @@ std::shared_ptr<GrammarMasks> GrammarStore::get(std::string key, const Make& mak
   const auto made = std::make_shared<GrammarMasks>(make(), vocabulary_);
   const std::lock_guard lock(mutex_);
   known_.emplace_front(std::move(key), made);
-  if (known_.size() > kMostGrammars) known_.pop_back();
+  size_t bytes = 0, kept = 0;
+  for (const auto& [text, masks] : known_) {
+    bytes += masks->bytes();
+    if (kept > 0 && bytes > kMemory) break;
+    kept++;
+  }
+  known_.resize(std::min(kept, kMostGrammars));
   return made;
 }
 
-std::shared_ptr<GrammarMasks> GrammarStore::of_schema(const OrderedJson& schema, const std::string& where) {
+std::shared_ptr<GrammarMasks> GrammarStore::of_schema(const OrderedJson& schema, bool strict,
+                                                      const std::string& where) {
   const std::string text = schema.dump();
   check_size(text, where);
-  return get("schema " + text, [&] { return Grammar::from_json_schema(schema, where, MemberOrder::kAsListed); });
+  const MemberOrder order = strict ? MemberOrder::kAsListed : MemberOrder::kAny;
+  return get(fmt::format("schema {} {}", strict, text),
+             [&] { return Grammar::from_json_schema(schema, where, order); });
 }
 
 std::shared_ptr<GrammarMasks> GrammarStore::of_gbnf(const std::string& text, const std::string& where) {

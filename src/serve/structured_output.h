@@ -16,7 +16,8 @@ class GrammarStore {
  public:
   explicit GrammarStore(std::shared_ptr<const GrammarVocabulary> vocabulary) : vocabulary_(std::move(vocabulary)) {}
 
-  std::shared_ptr<GrammarMasks> of_schema(const OrderedJson& schema, const std::string& where);
+  // strict: members in the order of the schema, as OpenAI's strict mode has it; else in any.
+  std::shared_ptr<GrammarMasks> of_schema(const OrderedJson& schema, bool strict, const std::string& where);
   std::shared_ptr<GrammarMasks> of_gbnf(const std::string& text, const std::string& where);
   std::shared_ptr<GrammarMasks> any_object();
   // Calls of these tools (a list of OpenAI's form) in the way that the family writes them; one, or one and more.

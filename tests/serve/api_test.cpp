@@ -268,6 +268,30 @@ TEST(Api, TenThousandRequestsThatNobodyMeant) {
   EXPECT_TRUE(server.idle());
 }
 
+// The vocabulary has digits and signs only: so have the grammars.
+TEST(Api, AnswersKeepToGrammarsBehindTheThought) {
+  TestServer server;
+  const std::string grammar = R"("grammar": "root ::= [0-9] \"+\" [0-9] \"=\" [0-9]", "seed": )";
+  for (int seed = 0; seed < 10; seed++) {
+    const Json reply = post(server.port(), "/v1/completions",
+                            R"({"prompt": [5], "max_tokens": 9, )" + grammar + std::to_string(seed) + "}")
+                           .json();
+    const std::string text = reply["choices"][0]["text"];
+    ASSERT_EQ(text.size(), 5u) << reply;
+    EXPECT_TRUE(std::isdigit(text[0]) && text[1] == '+' && std::isdigit(text[2]) && text[3] == '=') << text;
+    EXPECT_EQ(reply["choices"][0]["finish_reason"], "stop");
+    // The prompt opens a thought: it is free, as long as the budget says, and then the grammar holds.
+    const Json chat = post(server.port(), "/v1/chat/completions",
+                           R"({"messages": [{"role": "user", "content": "3+5=?"}], "max_tokens": 40,
+                               "thinking": {"type": "enabled", "budget_tokens": 6}, )" +
+                               grammar + std::to_string(seed) + "}")
+                          .json();
+    const Json message = chat["choices"][0]["message"];
+    EXPECT_EQ(message["content"].get<std::string>().size(), 5u) << chat;
+    EXPECT_LE(chat["usage"]["completion_tokens_details"]["reasoning_tokens"], 7);
+  }
+}
+
 TEST(Api, MetricsCountAndReturnToZero) {
   TestServer server;
   post(server.port(), "/v1/completions", R"({"prompt": [5, 6], "max_tokens": 5, "ignore_eos": true})");
