@@ -10,7 +10,8 @@
 
 namespace tenth {
 
-// MODEL or --model MODEL, required; a hub name becomes the place in the cache (hub/cache.h) once all options are read and in order.
+// MODEL or --model MODEL, required; a hub name becomes the place in the cache (hub/cache.h) once all options are read
+// and in order.
 CLI::Option* add_model_option(CLI::App& command, std::string& model, const std::string& help);
 
 // The vocabulary in the metadata of a .gguf file; views into its map.

@@ -81,8 +81,10 @@ struct Reply {
 
 class Client {
  public:
-  explicit Client(uint16_t port) {
+  // receive_bytes: of the buffer of what was not read yet; 0: as the system has it.
+  explicit Client(uint16_t port, int receive_bytes = 0) {
     fd_ = ::socket(AF_INET, SOCK_STREAM, 0);
+    if (receive_bytes > 0) ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
     sockaddr_in to{};
     to.sin_family = AF_INET;
     to.sin_port = htons(port);
