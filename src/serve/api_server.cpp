@@ -141,6 +141,7 @@ void ApiServer::serve(Service& service) {
   server_.stop();
   network_.join();
   network_ = std::thread([] {});
+  server_.wait_for_handlers();  // they hold on to the service
   service_ = nullptr;
 }
 

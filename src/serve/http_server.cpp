@@ -407,7 +407,9 @@ HttpServer::HttpServer(const std::string& address, uint16_t port, const HttpLimi
   require(!failed, ErrorKind::kIo, "{}:{}: cannot listen: {}; another --port?", address, port, failed.message());
 }
 
-HttpServer::~HttpServer() { parts_->workers.join(); }
+HttpServer::~HttpServer() { wait_for_handlers(); }
+
+void HttpServer::wait_for_handlers() { parts_->workers.join(); }
 
 uint16_t HttpServer::port() const { return parts_->acceptor.local_endpoint().port(); }
 

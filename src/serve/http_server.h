@@ -66,6 +66,8 @@ class HttpServer {
   void drain();
   // Ends run(); open connections are cut. May be called from any thread.
   void stop();
+  // After run() has ended: returns when no handler runs any more.
+  void wait_for_handlers();
 
   // Of connections now open, and of those among them that wait for an answer or read one.
   int64_t connections() const;
