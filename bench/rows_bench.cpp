@@ -13,6 +13,7 @@
 #include "backend/cpu/peak.h"
 #include "base/rng.h"
 #include "base/threads.h"
+#include "bench_main.h"
 
 namespace tenth {
 namespace {
@@ -293,10 +294,4 @@ void register_all() {
 }  // namespace
 }  // namespace tenth
 
-int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  benchmark::AddCustomContext("threads", std::to_string(tenth::thread_count()));
-  tenth::register_all();
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
-}
+int main(int argc, char** argv) { return tenth::run_benches(argc, argv, tenth::register_all); }

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "base/files.h"
 #include "base/json.h"
 #include "base/threads.h"
 #include "checkpoint/manifest.h"
@@ -53,47 +54,7 @@ struct ThreadCount {
   int before;
 };
 
-// Sums of two or three terms; every stage, a mixture of four experts, multi-token prediction. Just enough training that
-// a blurted answer is right now and then, so that reinforcement has something to do.
-inline const char* const kTinyRecipe = R"(
-[run]
-seed = 1
-eval_problems = 10
-[task]
-name = "chain"
-terms_min = 2
-terms_max = 3
-max_value = 9
-p_direct = 1
-p_chat = 1
-p_equations = 0
-[model]
-hidden_size = 32
-num_hidden_layers = 2
-num_attention_heads = 2
-kv_lora_rank = 16
-qk_nope_head_dim = 8
-qk_rope_head_dim = 8
-v_head_dim = 8
-intermediate_size = 64
-moe_intermediate_size = 32
-n_routed_experts = 4
-max_position_embeddings = 64
-[train]
-steps = 30
-batch_tokens = 384
-[optim]
-warmup_steps = 2
-[sft]
-steps = 4
-batch_tokens = 384
-[rl]
-steps = 4
-prompts = 4
-samples = 8
-max_new_tokens = 20
-eval_every = 2
-)";
+inline const std::string kTinyRecipe = read_file(Path(TENTH_SOURCE_DIR) / "tests/tiny.toml");
 
 inline Recipe tiny_recipe(const std::vector<std::string>& overrides = {}) {
   return Recipe::parse(kTinyRecipe, "tiny.toml", overrides);

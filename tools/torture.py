@@ -22,40 +22,10 @@ import time
 
 EVERY = 3
 STAGES = ["train", "sft", "rl"]
-RECIPE = f"""
-[run]
-eval_problems = 4
-[task]
-name = "chain"
-terms_min = 2
-terms_max = 3
-max_value = 9
-[model]
-hidden_size = 32
-num_hidden_layers = 2
-num_attention_heads = 2
-kv_lora_rank = 16
-qk_nope_head_dim = 8
-qk_rope_head_dim = 8
-v_head_dim = 8
-intermediate_size = 64
-moe_intermediate_size = 32
-n_routed_experts = 4
-max_position_embeddings = 64
-[train]
-steps = 60
-batch_tokens = 384
-[sft]
-steps = 12
-batch_tokens = 384
-[rl]
-steps = 6
-prompts = 4
-samples = 4
-max_new_tokens = 20
-[checkpoint]
-every = {EVERY}
-"""
+RECIPE = pathlib.Path(__file__).resolve().parent.parent / "tests/tiny.toml"
+STEPS = (60, 12, 6)  # of the stages
+CHANGES = [f"checkpoint.every={EVERY}", "run.eval_problems=4", "rl.samples=4", "rl.eval_every=0",
+           *(f"{stage}.steps={count}" for stage, count in zip(STAGES, STEPS))]
 
 
 def whole(folder):
@@ -72,8 +42,8 @@ def whole(folder):
         return False
 
 
-def place(stage, step, steps=(60, 12, 6)):
-    return sum(steps[:STAGES.index(stage)]) + step
+def place(stage, step):
+    return sum(STEPS[:STAGES.index(stage)]) + step
 
 
 def states(run):
@@ -101,13 +71,13 @@ class Torture:
     def __init__(self, options):
         self.options = options
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tenth-torture-"))
-        (self.folder / "r.toml").write_text(RECIPE)
         self.kills = self.runs = self.most_lost = self.half = 0
         self.problems = []
 
     def command(self, run):
         resume = ["--resume"] if (run / "metrics.jsonl").exists() else []
-        return [self.options.binary, "train", str(self.folder / "r.toml"), "--out", str(run), *resume]
+        changes = [word for change in CHANGES for word in ("--set", change)]
+        return [self.options.binary, "train", str(RECIPE), *changes, "--out", str(run), *resume]
 
     def model(self, run):
         return hashlib.sha256((run / "model" / "model.safetensors").read_bytes()).hexdigest()

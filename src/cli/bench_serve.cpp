@@ -9,6 +9,7 @@
 #include <mutex>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/files.h"
 #include "base/json.h"
 #include "base/rng.h"
@@ -19,8 +20,6 @@ namespace tenth {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double now() { return std::chrono::duration<double>(Clock::now().time_since_epoch()).count(); }
 
 struct Answer {
   double begin = 0, first = 0, last = 0;  // seconds; first 0: no token came
@@ -51,7 +50,7 @@ struct Stream {
     if (json.contains("error")) answer.error = json["error"].dump();
     const auto choices = json.find("choices");
     if (choices == json.end() || !choices->is_array() || choices->empty()) return;
-    answer.last = now();
+    answer.last = monotonic_seconds();
     if (answer.first == 0) answer.first = answer.last;
     answer.tokens++;
   }
@@ -91,7 +90,7 @@ Answer ask(CURL* curl, const ServeBenchOptions& options, uint64_t number) {
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &stream);
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(curl, CURLOPT_TIMEOUT, 600L);
-  answer.begin = now();
+  answer.begin = monotonic_seconds();
   const CURLcode code = curl_easy_perform(curl);
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer.status);
   if (code != CURLE_OK) answer.error = curl_easy_strerror(code);

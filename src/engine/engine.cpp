@@ -1,20 +1,19 @@
 #include "engine/engine.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <numeric>
 
 #include "base/available_memory.h"
+#include "base/clock.h"
 #include "base/threads.h"
+#include "engine/host_logits.h"
 
 namespace tenth {
 namespace {
 
 constexpr int64_t kMostCacheTokens = 65536;  // where nobody said how many
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 int64_t bytes_of(const KvCache& cache) {
   int64_t bytes = 0;
@@ -260,17 +259,6 @@ void Engine::remember(Sequence& sequence) {
   statistics_.blocks_of_prefixes = prefixes_.blocks();
 }
 
-void Engine::read_logits(const Tensor& logits) {
-  Backend& backend = model_.backend();
-  Tensor single = logits;
-  if (logits.dtype() != DType::kF32) {
-    single = Tensor::make(backend, DType::kF32, logits.shape());
-    backend.copy(single, logits);
-  }
-  logits_.resize(size_t(single.count()));
-  backend.copy_to_host(logits_.data(), single.raw(), single.bytes());
-}
-
 // The log-probabilities of prompts that want them, for the rows of this step.
 void Engine::report_prompts(const Tensor& hidden) {
   const size_t vocabulary = size_t(model_.config().vocab_size);
@@ -279,7 +267,7 @@ void Engine::report_prompts(const Tensor& hidden) {
     const EngineRequest& request = sequence.request;
     if (!request.prompt_logprobs || sequence.started) continue;
     if (sequence.prompt.empty()) sequence.prompt.push_back({request.prompt[0], 0, {}});
-    read_logits(model_.logits(hidden.slice(0, part.first, part.first + part.rows)).value());
+    read_logits(model_.logits(hidden.slice(0, part.first, part.first + part.rows)).value(), logits_);
     for (int64_t r = 0; r < part.rows; r++) {
       const size_t next = size_t(sequence.read + r) + 1;
       if (next != sequence.prompt.size() || next >= request.prompt.size()) continue;
@@ -303,7 +291,7 @@ Engine::Drawn Engine::draw_one(Sequence& sequence, std::span<float> logits) {
     if (sequence.thinks && thinking.budget >= 0 && sequence.thought >= thinking.budget) {
       y.token.id = thinking.end;
     } else {
-      if (request.rules.any()) apply(request.rules, logits, before, request.stop_ids);
+      if (request.rules.any()) apply_rules(request.rules, logits, before, request.stop_ids);
       if (sequence.matcher && sequence.thinks)  // the answer is still to come
         for (int32_t id : request.stop_ids) logits[size_t(id)] = kForbidden;
       if (sequence.matcher && !sequence.thinks) {
@@ -353,7 +341,7 @@ void Engine::draw(const Tensor& hidden, std::vector<EngineEvent>& events) {
   if (drawing.empty()) return;
   Tensor last = Tensor::make(backend, hidden.dtype(), {int64_t(last_rows_.size()), hidden.dim(1)});
   backend.gather_rows(last, hidden, Tensor::from_host(backend, last_rows_));
-  read_logits(model_.logits(last).value());
+  read_logits(model_.logits(last).value(), logits_);
   std::vector<Drawn> drawn(drawing.size());
   parallel_for(int64_t(drawing.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++)
@@ -392,20 +380,20 @@ void Engine::draw(const Tensor& hidden, std::vector<EngineEvent>& events) {
 
 void Engine::step(std::vector<EngineEvent>& events) {
   NoGrad off;
-  const double begin = now();
+  const double begin = monotonic_seconds();
   admit();
   plan();
   require(!parts_.empty(), ErrorKind::kInternal, "a step of the engine with nothing to do: {} running, {} waiting",
           running_.size(), waiting_.size());
   for (const Part& part : parts_)
     if (part.sequence->drawn() == 0) statistics_.prompt_tokens += part.rows;
-  const double before = now();
+  const double before = monotonic_seconds();
   const Tensor hidden = run();
   report_prompts(hidden);
-  statistics_.model_seconds += now() - before;
+  statistics_.model_seconds += monotonic_seconds() - before;
   draw(hidden, events);
   statistics_.steps++;
-  statistics_.step_seconds += now() - begin;
+  statistics_.step_seconds += monotonic_seconds() - begin;
 }
 
 }  // namespace tenth

@@ -137,7 +137,6 @@ class Engine {
   void end(Place sequence);
   Tensor run();  // the model over parts_: its last hidden states (N, D)
   void remember(Sequence& sequence);
-  void read_logits(const Tensor& logits);
   void report_prompts(const Tensor& hidden);
   void draw(const Tensor& hidden, std::vector<EngineEvent>& events);
   // The next token of a sequence; its logits are used up.

@@ -1,15 +1,10 @@
 #include "engine/engine_thread.h"
 
-#include <chrono>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace tenth {
-namespace {
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-}  // namespace
-
 EngineThread::EngineThread(Transformer& model, const EngineOptions& options, Sink sink)
     : engine_(model, options), sink_(std::move(sink)), statistics_(engine_.statistics()), thread_([this] { run(); }) {}
 
@@ -45,7 +40,7 @@ EngineStatistics EngineThread::statistics() const {
 
 double EngineThread::silent_seconds() const {
   const std::lock_guard lock(mutex_);
-  return step_began_ == 0 ? 0 : now() - step_began_;
+  return step_began_ == 0 ? 0 : monotonic_seconds() - step_began_;
 }
 
 void EngineThread::run() {
@@ -59,7 +54,7 @@ void EngineThread::run() {
       wake_.wait(lock, [&] { return stopping_ || !inbox_.empty() || !engine_.idle(); });
       if (stopping_) return;
       orders.swap(inbox_);
-      step_began_ = now();
+      step_began_ = monotonic_seconds();
     }
     for (auto& order : orders) {
       if (auto* request = std::get_if<EngineRequest>(&order))

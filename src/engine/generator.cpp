@@ -7,6 +7,7 @@
 
 #include "base/threads.h"
 #include "engine/drafts.h"
+#include "engine/host_logits.h"
 
 namespace tenth {
 
@@ -229,21 +230,10 @@ void Generator::step() {
   make_drafts(hidden);
 }
 
-void Generator::read_logits(const Tensor& logits) {
-  Backend& backend = model_.backend();
-  Tensor single = logits;
-  if (logits.dtype() != DType::kF32) {
-    single = Tensor::make(backend, DType::kF32, logits.shape());
-    backend.copy(single, logits);
-  }
-  host_logits_.resize(size_t(single.count()));
-  backend.copy_to_host(host_logits_.data(), single.raw(), single.bytes());
-}
-
 void Generator::draw(const Tensor& logits, std::span<const Row> rows) {
   Backend& backend = model_.backend();
   const size_t vocabulary = size_t(logits.dim(1));
-  read_logits(logits);
+  read_logits(logits, host_logits_);
   chosen_.assign(rows.size(), -1);
   kept_.clear();
   kept_row_.clear();
@@ -372,7 +362,7 @@ void Generator::predict_drafts(const Tensor& hidden) {
   backend.gather_rows(states, hidden, Tensor::from_host(backend, ids_));
   const Tensor logits = model_.logits(model_.mtp_hidden(states, pass.batch.ids, pass)).value();
   const size_t vocabulary = size_t(logits.dim(1));
-  read_logits(logits);
+  read_logits(logits, host_logits_);
   for (size_t i = 0; i < kept_.size(); i++) {
     Sequence& sequence = sequences_[kept_[i].sequence];
     const float* row = host_logits_.data() + i * vocabulary;

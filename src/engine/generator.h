@@ -87,7 +87,6 @@ class Generator {
   // Draws the next token of each row's sequence from logits (M, V). Where a sequence has more rows, the others stand
   // for its drafts: each counts only if the row before it counted and drew just that. kept_: the rows that counted.
   void draw(const Tensor& logits, std::span<const Row> rows);
-  void read_logits(const Tensor& logits);  // to host_logits_
   void record_routing(const Pass& pass, std::span<const Row> rows);
   // Runs the multi-token prediction module on every token that was kept: its state and the token drawn after it give
   // the draft of the one after that. hidden: the batch that kept_ indexes.

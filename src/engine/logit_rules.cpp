@@ -5,8 +5,8 @@
 
 namespace tenth {
 
-void apply(const LogitRules& rules, std::span<float> logits, std::span<const int32_t> drawn,
-           std::span<const int32_t> stop_ids) {
+void apply_rules(const LogitRules& rules, std::span<float> logits, std::span<const int32_t> drawn,
+                 std::span<const int32_t> stop_ids) {
   if (rules.presence_penalty != 0 || rules.frequency_penalty != 0) {
     std::unordered_map<int32_t, int32_t> counts;
     for (int32_t id : drawn) counts[id]++;

@@ -15,7 +15,7 @@ struct LogitRules {
 };
 
 // drawn: the tokens so far, without the prompt.
-void apply(const LogitRules& rules, std::span<float> logits, std::span<const int32_t> drawn,
-           std::span<const int32_t> stop_ids);
+void apply_rules(const LogitRules& rules, std::span<float> logits, std::span<const int32_t> drawn,
+                 std::span<const int32_t> stop_ids);
 
 }  // namespace tenth

@@ -237,16 +237,10 @@ void messages(const Call& call) {
   if (sampling.choices != 1) throw invalid_field("n", "expected 1");
   const bool stream = fields.flag("stream", false);
   const OrderedJson converted = convert(fields);
-  const Fields chat(converted);
-  ChatPrompt prompt = render_chat(read_chat(chat, service), service);
-  sampling.request.grammar = read_required_calls(chat, service.model().tools, service.grammars());
-  sampling.request.thinking = thinking_of(fields, prompt, service);
-  fit_context(sampling, int64_t(prompt.ids.size()), service, "messages");
-  prompt.reply.stops = sampling.stops;
-  const int64_t prompt_tokens = int64_t(prompt.ids.size());
-  sampling.request.prompt = std::move(prompt.ids);
-  start(call, std::make_unique<MessageWriter>(service, stream, prompt_tokens), {std::move(sampling.request)},
-        prompt.reply, prompt_tokens);
+  const ReplyParser::Options reply = prepare_chat(Fields(converted), fields, sampling, service, "messages");
+  const int64_t prompt_tokens = int64_t(sampling.request.prompt.size());
+  start(call, std::make_unique<MessageWriter>(service, stream, prompt_tokens), {std::move(sampling.request)}, reply,
+        prompt_tokens);
 }
 
 void count_tokens(const Call& call) {

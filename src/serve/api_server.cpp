@@ -7,6 +7,7 @@
 #include <chrono>
 #include <ctime>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "serve/page.h"
@@ -15,8 +16,6 @@
 
 namespace tenth {
 namespace {
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::string sha256(const std::string& text) {
   std::string y(SHA256_DIGEST_LENGTH, '\0');
@@ -29,12 +28,12 @@ bool is_loopback(const std::string& host) { return host == "localhost" || host =
 bool speaks_anthropic(const std::string& path) { return path.starts_with("/v1/messages"); }
 
 // Adds headers to an answer and tells when it is over.
-class Watched : public HttpExchange {
+class WatchedExchange : public HttpExchange {
  public:
   using Done = std::function<void(int status, int64_t bytes)>;
-  Watched(std::shared_ptr<HttpExchange> inner, HttpHeaders headers, Done done)
+  WatchedExchange(std::shared_ptr<HttpExchange> inner, HttpHeaders headers, Done done)
       : inner_(std::move(inner)), headers_(std::move(headers)), done_(std::move(done)) {}
-  ~Watched() override { done_(status_, bytes_); }
+  ~WatchedExchange() override { done_(status_, bytes_); }
 
   void reply(int status, HttpHeaders headers, std::string body) override {
     status_ = status;
@@ -131,8 +130,8 @@ void ApiServer::serve(Service& service) {
   while (!interrupted() && !stopping_) pause();
   service.drain();
   server_.drain();
-  const double last = now() + options_.drain_seconds;
-  while (service.open() > 0 && now() < last) pause();
+  const double last = monotonic_seconds() + options_.drain_seconds;
+  while (service.open() > 0 && monotonic_seconds() < last) pause();
   if (service.open() > 0) {
     server_.post([&] { service.abort_all(ApiError(503, "service_unavailable", "the server is shutting down")); });
     for (int i = 0; i < 50 && (service.open() > 0 || server_.busy() > 0); i++) pause();
@@ -193,7 +192,7 @@ void ApiServer::log(const ClientRequest& request, const std::string& id, int sta
 }
 
 void ApiServer::handle(const ClientRequest& request, std::shared_ptr<HttpExchange> raw) {
-  const double arrived = now();
+  const double arrived = monotonic_seconds();
   const std::string id = new_id("req_");
   HttpHeaders headers = {{"x-request-id", id}};
   if (known_origin(request)) {
@@ -208,10 +207,10 @@ void ApiServer::handle(const ClientRequest& request, std::shared_ptr<HttpExchang
   std::string route = "other";
   for (const Route& r : routes())
     if (request.path == r.path) route = r.path;
-  const auto exchange = std::make_shared<Watched>(
+  const auto exchange = std::make_shared<WatchedExchange>(
       std::move(raw), headers, [this, arrived, id, route, brief = std::move(brief)](int status, int64_t bytes) {
         if (Service* service = service_) service->metrics().request(route, brief.method, status);
-        log(brief, id, status, now() - arrived, bytes);
+        log(brief, id, status, monotonic_seconds() - arrived, bytes);
       });
   try {
     Service* service = service_;
@@ -220,7 +219,7 @@ void ApiServer::handle(const ClientRequest& request, std::shared_ptr<HttpExchang
       check_key(request);
       throw ApiError(503, "service_unavailable", "the model is being loaded");
     }
-    answer(Call{*service, request, exchange, id, arrived, options_.runs}, headers);
+    answer(Call{*service, request, exchange, arrived, options_.runs});
   } catch (const ApiError& error) {
     reply_error(*exchange, request.path, error);
   } catch (const Error& error) {
@@ -236,7 +235,7 @@ void ApiServer::handle(const ClientRequest& request, std::shared_ptr<HttpExchang
   }
 }
 
-void ApiServer::answer(const Call& call, const HttpHeaders&) {
+void ApiServer::answer(const Call& call) {
   const ClientRequest& request = call.request;
   if (request.method == "OPTIONS" && known_origin(request))
     return call.exchange->reply(204,

@@ -49,7 +49,7 @@ class ApiServer {
   };
   static const std::vector<Route>& routes();
   void handle(const ClientRequest& request, std::shared_ptr<HttpExchange> exchange);
-  void answer(const Call& call, const HttpHeaders& headers);
+  void answer(const Call& call);
   void check_host(const ClientRequest& request) const;
   void check_key(const ClientRequest& request) const;
   bool known_origin(const ClientRequest& request) const;

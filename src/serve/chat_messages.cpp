@@ -121,15 +121,7 @@ std::optional<bool> read_thinking(const Fields& fields) {
   return thinks;
 }
 
-}  // namespace
-
-const ChatRenderer& chat_of(const Service& service) {
-  if (!service.model().chat)
-    throw ApiError(400, "invalid_request_error",
-                   fmt::format("the model \"{}\" has no chat template: use /v1/completions", service.model().name));
-  return *service.model().chat;
-}
-
+// The model's marks of thought, whether the prompt opened it, and the budget.
 Thinking thinking_of(const Fields& fields, const ChatPrompt& prompt, const Service& service) {
   Thinking y = service.model().thinking;
   y.open = prompt.reply.in_reasoning;
@@ -145,6 +137,15 @@ Thinking thinking_of(const Fields& fields, const ChatPrompt& prompt, const Servi
     throw ApiError(400, "invalid_request_error", name + ": this model has no token that ends a thought", name,
                    "unsupported_parameter");
   return y;
+}
+
+}  // namespace
+
+const ChatRenderer& chat_of(const Service& service) {
+  if (!service.model().chat)
+    throw ApiError(400, "invalid_request_error",
+                   fmt::format("the model \"{}\" has no chat template: use /v1/completions", service.model().name));
+  return *service.model().chat;
 }
 
 ChatRequest read_chat(const Fields& fields, const Service& service) {
@@ -179,6 +180,18 @@ ChatPrompt render_chat(const ChatRequest& chat, const Service& service) {
   }
   if (!chat.tools.is_null()) y.reply.tools = service.model().tools;
   return y;
+}
+
+ReplyParser::Options prepare_chat(const Fields& chat, const Fields& body, SamplingFields& sampling,
+                                  const Service& service, const char* prompt_name) {
+  ChatPrompt prompt = render_chat(read_chat(chat, service), service);
+  EngineRequest& request = sampling.request;
+  if (const auto calls = read_required_calls(chat, service.model().tools, service.grammars())) request.grammar = calls;
+  request.thinking = thinking_of(body, prompt, service);
+  fit_context(sampling, int64_t(prompt.ids.size()), service, prompt_name);
+  request.prompt = std::move(prompt.ids);
+  prompt.reply.stops = sampling.stops;
+  return prompt.reply;
 }
 
 }  // namespace tenth

@@ -59,7 +59,6 @@ class Generation {
 
   // Of this request, for metrics and the log; monotonic seconds.
   double arrived = 0, first_token = 0, last_token = 0;
-  std::string id;
 
  private:
   struct Choice {

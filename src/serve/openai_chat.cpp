@@ -199,18 +199,12 @@ void chat_completions(const Call& call) {
     throw invalid_field("max_completion_tokens", "expected at least 1, got 0");
   sampling.request.top_logprobs = with_logprobs ? int32_t(top) : -1;
   sampling.request.grammar = read_format(fields, service.grammars());
-  ChatPrompt prompt = render_chat(read_chat(fields, service), service);
-  if (const auto calls = read_required_calls(fields, service.model().tools, service.grammars()))
-    sampling.request.grammar = calls;
-  sampling.request.thinking = thinking_of(fields, prompt, service);
-  fit_context(sampling, int64_t(prompt.ids.size()), service, "messages");
-  prompt.reply.stops = sampling.stops;
-  const int64_t prompt_tokens = int64_t(prompt.ids.size());
-  sampling.request.prompt = std::move(prompt.ids);
+  const ReplyParser::Options reply = prepare_chat(fields, fields, sampling, service, "messages");
+  const int64_t prompt_tokens = int64_t(sampling.request.prompt.size());
   std::vector<EngineRequest> requests(size_t(sampling.choices), sampling.request);
   for (size_t i = 0; i < requests.size(); i++) requests[i].sample = i;
   auto writer = std::make_unique<ChatWriter>(service, requests.size(), stream, with_usage, with_logprobs);
-  start(call, std::move(writer), std::move(requests), prompt.reply, prompt_tokens);
+  start(call, std::move(writer), std::move(requests), reply, prompt_tokens);
 }
 
 }  // namespace tenth

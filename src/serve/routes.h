@@ -13,7 +13,6 @@ struct Call {
   Service& service;
   const ClientRequest& request;
   std::shared_ptr<HttpExchange> exchange;
-  std::string id;      // of the request, in the log and in x-request-id
   double arrived = 0;  // monotonic seconds
   std::string runs;    // the folder of runs that the page shows; "": none
 };

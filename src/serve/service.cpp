@@ -1,8 +1,8 @@
 #include "serve/service.h"
 
-#include <chrono>
 #include <ctime>
 
+#include "base/clock.h"
 #include "base/error.h"
 
 namespace tenth {
@@ -21,8 +21,6 @@ std::shared_ptr<const GrammarVocabulary> grammar_vocabulary(const ServedModel& m
     bytes.push_back(model.tokenizer.is_special(id) ? "" : model.tokenizer.token_bytes(id));
   return std::make_shared<const GrammarVocabulary>(bytes, model.stop_ids);
 }
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
 
@@ -43,7 +41,8 @@ void Service::attach(HttpServer& server) {
   server_ = &server;
   server.every(10000, [this] {
     for (const auto& [id, running] : running_)
-      if (running.choice == 0 && now() - running.generation->last_token > 10) running.generation->keep_alive();
+      if (running.choice == 0 && monotonic_seconds() - running.generation->last_token > 10)
+        running.generation->keep_alive();
   });
   attached_ = true;
 }
@@ -69,7 +68,7 @@ void Service::start(std::shared_ptr<Generation> generation) {
     std::vector<EngineRequest>& requests = generation->requests();
     for (size_t choice = 0; choice < requests.size(); choice++)
       running_.emplace(requests[choice].id, Running{generation, choice});
-    generation->last_token = now();
+    generation->last_token = monotonic_seconds();
     generation->begin();
     generation->exchange().on_gone([this, weak = std::weak_ptr(generation)] {
       if (const auto alive = weak.lock()) gone(alive);
@@ -104,13 +103,13 @@ void Service::abort_all(const ApiError& error) {
 
 void Service::ended(const Generation& generation, const char* how) {
   open_--;
-  const double end = now();
+  const double end = monotonic_seconds();
   metrics_.ended(how, end - generation.arrived, generation.first_token > 0 ? end - generation.first_token : 0,
                  generation.usage().prompt_tokens, generation.usage().completion_tokens);
 }
 
 void Service::take(std::vector<EngineEvent> events) {
-  const double time = now();
+  const double time = monotonic_seconds();
   for (const EngineEvent& event : events) {
     const auto it = running_.find(event.request);
     if (it == running_.end()) continue;  // cancelled meanwhile

@@ -11,28 +11,10 @@ namespace {
 constexpr const char* kPadToken = "<pad>";
 constexpr const char* kBosToken = "<bos>";
 
-OrderedJson byte_level(bool with_regex_flag) {
-  OrderedJson json = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}};
-  json["use_regex"] = with_regex_flag;
-  return json;
-}
-
-OrderedJson bos_before_text(int64_t bos) {
-  const OrderedJson sequence = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
-  const OrderedJson second = {{"Sequence", {{"id", "B"}, {"type_id", 1}}}};
-  const OrderedJson token = {{"SpecialToken", {{"id", kBosToken}, {"type_id", 0}}}};
-  OrderedJson json = {{"type", "TemplateProcessing"}};
-  json["single"] = OrderedJson::array({token, sequence});
-  json["pair"] = OrderedJson::array({token, sequence, second});
-  json["special_tokens"][kBosToken] = {
-      {"id", kBosToken}, {"ids", OrderedJson::array({bos})}, {"tokens", OrderedJson::array({kBosToken})}};
-  return json;
-}
-
 OrderedJson pre_tokenizer() {
   const OrderedJson split = {
       {"type", "Split"}, {"pattern", {{"Regex", kSplitPattern}}}, {"behavior", "Isolated"}, {"invert", false}};
-  return {{"type", "Sequence"}, {"pretokenizers", OrderedJson::array({split, byte_level(false)})}};
+  return {{"type", "Sequence"}, {"pretokenizers", OrderedJson::array({split, byte_level_json(false)})}};
 }
 
 OrderedJson model(const BpeVocabulary& vocabulary) {
@@ -41,16 +23,7 @@ OrderedJson model(const BpeVocabulary& vocabulary) {
   for (size_t id = 0; id < vocabulary.tokens.size(); id++) entries.emplace_back(vocabulary.tokens[id], id);
   for (const auto& [left, right] : vocabulary.merges)
     merges.push_back(OrderedJson::array({vocabulary.tokens[size_t(left)], vocabulary.tokens[size_t(right)]}));
-  return {{"type", "BPE"},
-          {"dropout", nullptr},
-          {"unk_token", nullptr},
-          {"continuing_subword_prefix", nullptr},
-          {"end_of_word_suffix", nullptr},
-          {"fuse_unk", false},
-          {"byte_fallback", false},
-          {"ignore_merges", false},
-          {"vocab", std::move(vocab)},
-          {"merges", std::move(merges)}};
+  return bpe_model_json(std::move(vocab), std::move(merges), false);
 }
 
 }  // namespace
@@ -65,8 +38,9 @@ OrderedJson bpe_tokenizer_json(const BpeVocabulary& vocabulary, const std::vecto
   const auto bos = std::find(specials.begin(), specials.end(), kBosToken);
   OrderedJson json = tokenizer_json_head(specials);
   json["pre_tokenizer"] = pre_tokenizer();
-  json["post_processor"] = bos == specials.end() ? OrderedJson() : bos_before_text(bos - specials.begin());
-  json["decoder"] = byte_level(true);
+  json["post_processor"] =
+      bos == specials.end() ? OrderedJson() : token_before_text_json(kBosToken, bos - specials.begin());
+  json["decoder"] = byte_level_json(true);
   json["model"] = model(vocabulary);
   return json;
 }

@@ -5,6 +5,7 @@
 #include "base/utf8.h"
 #include "tokenizer/gguf_split.h"
 #include "tokenizer/tokenizer.h"
+#include "tokenizer/tokenizer_json.h"
 
 namespace tenth {
 namespace {
@@ -57,33 +58,7 @@ OrderedJson model_json(const GgufVocabulary& from, size_t tokens, bool ignore_me
   OrderedJson vocab = OrderedJson::object();
   auto& entries = vocab.get_ref<OrderedJson::object_t&>();
   for (size_t id = 0; id < tokens; id++) entries.emplace_back(std::string(from.tokens[id]), id);
-  return {{"type", "BPE"},
-          {"dropout", nullptr},
-          {"unk_token", nullptr},
-          {"continuing_subword_prefix", nullptr},
-          {"end_of_word_suffix", nullptr},
-          {"fuse_unk", false},
-          {"byte_fallback", false},
-          {"ignore_merges", ignore_merges},
-          {"vocab", std::move(vocab)},
-          {"merges", merges_json(from)}};
-}
-
-OrderedJson byte_level() {
-  return {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
-}
-
-OrderedJson before_text(int32_t id, const std::string& token) {
-  const auto item = [](const char* kind, const std::string& name, int type) {
-    return OrderedJson{{kind, {{"id", name}, {"type_id", type}}}};
-  };
-  OrderedJson json = {{"type", "TemplateProcessing"}};
-  json["single"] = OrderedJson::array({item("SpecialToken", token, 0), item("Sequence", "A", 0)});
-  json["pair"] =
-      OrderedJson::array({item("SpecialToken", token, 0), item("Sequence", "A", 0), item("Sequence", "B", 1)});
-  json["special_tokens"][token] = {
-      {"id", token}, {"ids", OrderedJson::array({id})}, {"tokens", OrderedJson::array({token})}};
-  return json;
+  return bpe_model_json(std::move(vocab), merges_json(from), ignore_merges);
 }
 
 }  // namespace
@@ -102,8 +77,9 @@ TokenizerFiles tokenizer_files(const GgufVocabulary& from) {
   json["added_tokens"] = added_tokens_json(from, tokens);
   json["normalizer"] = split.nfc ? OrderedJson{{"type", "NFC"}} : OrderedJson();
   json["pre_tokenizer"] = pre_tokenizer_json(split);
-  json["post_processor"] = before.empty() ? byte_level() : before_text(before[0], tokenizer.token_text(before[0]));
-  json["decoder"] = byte_level();
+  json["post_processor"] =
+      before.empty() ? byte_level_json(false) : token_before_text_json(tokenizer.token_text(before[0]), before[0]);
+  json["decoder"] = byte_level_json(false);
   json["model"] = model_json(from, tokens, split.ignore_merges);
 
   OrderedJson config = {{"tokenizer_class", "PreTrainedTokenizerFast"}};

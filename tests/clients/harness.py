@@ -21,46 +21,7 @@ import threading
 
 BINARY = os.environ.get("TENTH_BINARY") or str(pathlib.Path(__file__).resolve().parents[2] / "build/tenth")
 
-# Sums of two or three terms, as in tests/tiny_run.h: every stage, a mixture of four experts, a second or two.
-RECIPE = """
-[run]
-seed = 1
-eval_problems = 10
-[task]
-name = "chain"
-terms_min = 2
-terms_max = 3
-max_value = 9
-p_direct = 1
-p_chat = 1
-p_equations = 0
-[model]
-hidden_size = 32
-num_hidden_layers = 2
-num_attention_heads = 2
-kv_lora_rank = 16
-qk_nope_head_dim = 8
-qk_rope_head_dim = 8
-v_head_dim = 8
-intermediate_size = 64
-moe_intermediate_size = 32
-n_routed_experts = 4
-max_position_embeddings = 256
-[train]
-steps = 30
-batch_tokens = 384
-[optim]
-warmup_steps = 2
-[sft]
-steps = 4
-batch_tokens = 384
-[rl]
-steps = 4
-prompts = 4
-samples = 8
-max_new_tokens = 20
-eval_every = 2
-"""
+RECIPE = pathlib.Path(__file__).resolve().parents[1] / "tiny.toml"
 
 
 def temporary_folder():
@@ -73,10 +34,10 @@ def temporary_folder():
 def tiny_run():
     """The folder of a finished run, .../runs/tiny; its model is in .../runs/tiny/model. Made once a process."""
     folder = temporary_folder()
-    (folder / "tiny.toml").write_text(RECIPE)
     run = folder / "runs" / "tiny"
     done = subprocess.run(
-        [BINARY, "train", str(folder / "tiny.toml"), "--out", str(run)], capture_output=True, text=True, timeout=300
+        [BINARY, "train", str(RECIPE), "--set", "model.max_position_embeddings=256", "--out", str(run)],
+        capture_output=True, text=True, timeout=300
     )
     if done.returncode:
         sys.exit(f"the tiny run failed:\n{done.stdout}\n{done.stderr}")

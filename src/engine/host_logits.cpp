@@ -1,0 +1,16 @@
+#include "engine/host_logits.h"
+
+namespace tenth {
+
+void read_logits(const Tensor& logits, std::vector<float>& host) {
+  Backend& backend = backend_of(logits);
+  Tensor single = logits;
+  if (logits.dtype() != DType::kF32) {
+    single = Tensor::make(backend, DType::kF32, logits.shape());
+    backend.copy(single, logits);
+  }
+  host.resize(size_t(single.count()));
+  backend.copy_to_host(host.data(), single.raw(), single.bytes());
+}
+
+}  // namespace tenth
