@@ -84,7 +84,7 @@ void linear_bench(benchmark::State& state, const Linear& s, Pass pass, DType dty
   const Tensor packed = backend.pack_weight(w);
   for (auto _ : state) {
     if (pass == Pass::kForward) backend.linear_forward(y, x, w, packed, {}, offsets);
-    if (pass == Pass::kInput) backend.linear_backward_input(x, y, w, offsets);
+    if (pass == Pass::kInput) backend.linear_backward_input(x, y, w, offsets, true);
     if (pass == Pass::kWeight) backend.linear_backward_weight(dw, {}, y, x, offsets, true);
   }
   const double gigaoperations = 2e-9 * double(s.rows * s.outputs * s.inputs) * double(state.iterations());

@@ -133,7 +133,7 @@ void loss_benches(benchmark::State& state, const std::string& op, int64_t n, int
   host().fill(lp, -1);
   host().fill(lse, 10);
   if (op == "logprobs_backward")
-    streaming(state, 2 * bytes, [&] { host().logprobs_backward(logits, lp, lse, targets, Tensor()); });
+    streaming(state, 2 * bytes, [&] { host().logprobs_backward(logits, lp, lse, targets, Tensor(), 0); });
 }
 
 // --- mixture of experts ----------------------------------------------------------------------------------------------

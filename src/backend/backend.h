@@ -117,8 +117,9 @@ class Backend : public Device {
   // Grouped: w (E, O, I), bias not defined; rows [offsets[e], offsets[e + 1]) of x use w[e]; offsets (E + 1) i32.
   virtual void linear_forward(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& packed,
                               const Tensor& bias, const Tensor& offsets) = 0;
-  // dx = dy w.  dx (N, I) T; dy (N, O) T or f32.
-  virtual void linear_backward_input(const Tensor& dx, const Tensor& dy, const Tensor& w, const Tensor& offsets) = 0;
+  // dx = dy w whatever dx held or, if not assign, dx += dy w.  dx (N, I) T or f32; dy (N, O) T or f32.
+  virtual void linear_backward_input(const Tensor& dx, const Tensor& dy, const Tensor& w, const Tensor& offsets,
+                                     bool assign) = 0;
   // dw += dy^T x, or dw = dy^T x, whatever dw held.  dw as w, G; dbias (O) G += column sums of dy, or not defined.
   virtual void linear_backward_weight(const Tensor& dw, const Tensor& dbias, const Tensor& dy, const Tensor& x,
                                       const Tensor& offsets, bool assign) = 0;
@@ -229,9 +230,10 @@ class Backend : public Device {
   virtual void logprobs_forward(const Tensor& logprobs, const Tensor& lse, const Tensor& entropy, const Tensor& logits,
                                 const Tensor& targets) = 0;
   // Turns logits into their gradient in place: dlogits[n, v] = dlogprobs[n] (1[v = targets[n]] - p) + dlse[n] p with
-  // p = exp(logits - lse), 0 where the target is -1. dlse (N) G, or not defined: none.
+  // p = exp(logits - lse), 0 where the target is -1. dlse (N) G, or not defined: none. The logits may be some columns
+  // of all: then `first` is the id that the first of them stands for.
   virtual void logprobs_backward(const Tensor& logits, const Tensor& dlogprobs, const Tensor& lse,
-                                 const Tensor& targets, const Tensor& dlse) = 0;
+                                 const Tensor& targets, const Tensor& dlse, int64_t first) = 0;
 
   // --- optimizer -----------------------------------------------------------------------------------------------------
   // m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr (mh / (sqrt(vh) + eps) + weight_decay p).  All G, one

@@ -19,7 +19,7 @@ class IdleBackend : public HostBackend {
   double sum_of_squares(T) override { return 1; }
   Tensor pack_weight(T w) override { return Tensor::make(*this, w.dtype(), w.shape()); }
   void linear_forward(T, T, T, T, T, T) override {}
-  void linear_backward_input(T, T, T, T) override {}
+  void linear_backward_input(T, T, T, T, bool) override {}
   void linear_backward_weight(T, T, T, T, T, bool) override {}
   void matmul(T, T, bool, T, bool, const MatmulArgs&) override {}
   void block_linear_forward(T, T, const BlockWeight&, T, T) override {}
@@ -49,7 +49,7 @@ class IdleBackend : public HostBackend {
   void combine_forward(T, T, T, T) override {}
   void combine_backward(T, T, T, T, T, T) override {}
   void logprobs_forward(T logprobs, T, T, T, T) override { clear(logprobs); }
-  void logprobs_backward(T, T, T, T, T) override {}
+  void logprobs_backward(T, T, T, T, T, int64_t) override {}
   void adamw_step(T, T, T, T, const AdamWArgs&) override {}
   void decay_where_aligned(T, T, double) override {}
   void axpby(T, double, T, double) override {}

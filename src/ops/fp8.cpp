@@ -55,7 +55,7 @@ Var fp8_linear(const Var& x, Weight& w, Weight* bias, const Tensor& offsets) {
         Backend& backend = backend_of(dy);
         if (x.needs_gradient()) {
           Tensor dx = Tensor::make(backend, inside, rows.q.shape());
-          backend.linear_backward_input(dx, rounded(dy, Tile::kRow, scale, Tensor(), inside), w.compute, offsets);
+          backend.linear_backward_input(dx, rounded(dy, Tile::kRow, scale, Tensor(), inside), w.compute, offsets, true);
           x.add_gradient(converted(dx, outside));
         }
         if (!w.trained()) return;

@@ -20,7 +20,7 @@ Var linear_any(DType out, const Var& x, Weight& w, Weight* bias, const Tensor& o
                   Backend& backend = backend_of(dy);
                   if (x.needs_gradient()) {
                     Tensor dx = Tensor::make(backend, dtype, shape);
-                    backend.linear_backward_input(dx, dy, w.compute, offsets);
+                    backend.linear_backward_input(dx, dy, w.compute, offsets, true);
                     x.add_gradient(dx);
                   }
                   if (w.trained()) w.add_product(bias, dy, x.value(), offsets);

@@ -21,7 +21,7 @@ struct LogprobOptions {
 };
 TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, const LogprobOptions& options = {});
 
-// Rows of logits that exist at a time.
-int64_t logprob_chunk_rows(int64_t vocabulary);
+// Logits that exist at a time, at most.
+int64_t logits_at_a_time(int64_t tokens, int64_t vocabulary);
 
 }  // namespace tenth::ops

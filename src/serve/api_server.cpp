@@ -269,7 +269,7 @@ void show_metrics(const Call& call) {
   const EngineStatistics s = service.engine().statistics();
   const Metrics::Gauges gauges = {.running = s.running,
                                   .waiting = s.waiting,
-                                  .connections = 0,
+                                  .connections = service.connections(),
                                   .requests_open = service.open(),
                                   .prompt_tokens = s.prompt_tokens,
                                   .new_tokens = s.new_tokens,

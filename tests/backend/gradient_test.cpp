@@ -62,7 +62,7 @@ TEST(Gradient, Linear) {
       return dot(y, dy);
     };
     Tensor dx = unset({n, i}), dw = started({o, i}), dbias = started({o});
-    backend().linear_backward_input(dx, dy, w, {});
+    backend().linear_backward_input(dx, dy, w, {}, true);
     backend().linear_backward_weight(dw, dbias, dy, x, {}, false);
     check_gradient("dx", x, values_of(dx), loss);
     check_gradient("dw", w, without_start(dw), loss);
@@ -79,7 +79,7 @@ TEST(Gradient, GroupedLinearWithEmptyGroups) {
     return dot(y, dy);
   };
   Tensor dx = unset({7, 5}), dw = started({6, 3, 5});
-  backend().linear_backward_input(dx, dy, w, offsets);
+  backend().linear_backward_input(dx, dy, w, offsets, true);
   backend().linear_backward_weight(dw, {}, dy, x, offsets, false);
   check_gradient("dx", x, values_of(dx), loss);
   check_gradient("dw", w, without_start(dw), loss);
@@ -263,7 +263,7 @@ TEST(Gradient, Logprobs) {
   loss();
   EXPECT_EQ(values_of(logprobs)[1], 0);
   Tensor dlogits = tensor_of(backend(), DType::kF64, {5, 7}, values_of(logits));
-  backend().logprobs_backward(dlogits, dlogprobs, lse, targets, Tensor());
+  backend().logprobs_backward(dlogits, dlogprobs, lse, targets, Tensor(), 0);
   check_gradient("dlogits", logits, values_of(dlogits), loss);
 }
 

@@ -32,7 +32,7 @@ Values forward_magnitudes(Trial& t, const Tensor& x, const Tensor& w, const Tens
 Values input_magnitudes(Trial& t, const Tensor& dy, const Tensor& w, const Tensor& offsets, int64_t i) {
   if (!t.oracle()) return {};
   Tensor dx = full(oracle(), DType::kF64, {dy.dim(0), i}, 0);
-  oracle().linear_backward_input(dx, absolute(dy), absolute(w), offsets);
+  oracle().linear_backward_input(dx, absolute(dy), absolute(w), offsets, true);
   return values_of(dx);
 }
 
@@ -84,8 +84,14 @@ TEST(ParityLinear, BackwardInput) {
           [&](Trial& t) {
             Tensor dy = t.in(dy_dtype, {size.n, size.o}), w = t.dense(dtype, {size.o, size.i});
             Tensor dx = t.out(dtype, {size.n, size.i});
-            t.backend.linear_backward_input(dx, dy, w, {});
+            t.backend.linear_backward_input(dx, dy, w, {}, true);
             t.result("dx", dx, mixed(dy_dtype, dtype), input_magnitudes(t, dy, w, {}, size.i));
+            Tensor sum = t.in(DType::kF32, {size.n, size.i});
+            const Values magnitudes = input_magnitudes(t, dy, w, {}, size.i), before = values_of(sum);
+            t.backend.linear_backward_input(sum, dy, w, {}, false);
+            Values both = magnitudes;
+            for (size_t i = 0; i < both.size(); i++) both[i] += std::fabs(before[i]);
+            t.result("sum", sum, mixed(dy_dtype, dtype), both);
           },
           layout);
   });
@@ -143,7 +149,7 @@ TEST(ParityGrouped, BackwardInput) {
         [&](Trial& t) {
           Tensor dy = t.in(dtype, {size.n, size.o}), offsets = t.ints(bounds);
           Tensor w = t.dense(dtype, {int64_t(bounds.size()) - 1, size.o, size.i}), dx = t.out(dtype, {size.n, size.i});
-          t.backend.linear_backward_input(dx, dy, w, offsets);
+          t.backend.linear_backward_input(dx, dy, w, offsets, true);
           t.result("dx", dx, {}, input_magnitudes(t, dy, w, offsets, size.i));
         },
         layout);

@@ -37,8 +37,16 @@ TEST(ParityLogprobs, ForwardAndBackward) {
               t.result("entropy", entropy, {-1, 8e-6}, scale);
               t.backend.logprobs_forward(logprobs, lse, {}, logits, targets);
               t.result("without entropy", logprobs, {}, scale);
-              Tensor dlogprobs = t.in(DType::kF32, {n});
-              t.backend.logprobs_backward(logits, dlogprobs, lse, targets, Tensor());
+              Tensor dlogprobs = t.in(DType::kF32, {n}), dlse = t.in(DType::kF32, {n});
+              const int64_t first = vocabulary / 3;  // columns from there on, as if they stood alone
+              Values columns;
+              const Values all = values_of(logits);
+              for (int64_t i = 0; i < n * vocabulary; i++)
+                if (i % vocabulary >= first) columns.push_back(all[size_t(i)]);
+              Tensor some = t.in(DType::kF32, {n, vocabulary - first}, columns);
+              t.backend.logprobs_backward(some, dlogprobs, lse, targets, dlse, first);
+              t.result("some of dlogits", some, {size * 1e-6, 1e-6});
+              t.backend.logprobs_backward(logits, dlogprobs, lse, targets, Tensor(), 0);
               // p = exp(z - lse) carries the rounding of lse.
               t.result("dlogits", logits, {size * 1e-6, 1e-6});
             },

@@ -296,7 +296,12 @@ TEST(Api, MetricsCountAndReturnToZero) {
   TestServer server;
   post(server.port(), "/v1/completions", R"({"prompt": [5, 6], "max_tokens": 5, "ignore_eos": true})");
   ASSERT_TRUE(server.idle());
-  const std::string text = get(server.port(), "/metrics").body;
+  std::string text;
+  const auto alone = [&] {  // the connections of before close when their clients' ends are seen
+    text = get(server.port(), "/metrics").body;
+    return text.find("tenth_connections{model_name=\"tiny\"} 1\n") != text.npos;
+  };
+  EXPECT_TRUE(eventually(alone)) << text;
   const auto has = [&](const std::string& line) { return text.find(line + "\n") != text.npos; };
   EXPECT_TRUE(has("tenth_generation_tokens_total{model_name=\"tiny\"} 5")) << text;
   EXPECT_TRUE(has("vllm:generation_tokens_total{model_name=\"tiny\"} 5"));

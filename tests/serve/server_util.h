@@ -27,6 +27,16 @@ inline std::unique_ptr<Transformer> served_model() {
   return model;
 }
 
+// Asks again and again; false after ten seconds.
+template <class Holds>
+bool eventually(const Holds& holds) {
+  for (int i = 0; i < 1000; i++) {
+    if (holds()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
 class TestServer {
  public:
   explicit TestServer(ApiServerOptions options = {}, EngineOptions engine = {}, ServiceLimits limits = {})
@@ -43,7 +53,7 @@ class TestServer {
     server_ = std::make_unique<ApiServer>(options);
     service_ = std::make_unique<Service>(std::move(served), engine, limits);
     thread_ = std::thread([this] { server_->serve(*service_); });
-    for (int i = 0; i < 500 && !service_->attached(); i++) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    eventually([this] { return service_->attached(); });
   }
   ~TestServer() { stop(); }
 
@@ -58,12 +68,10 @@ class TestServer {
 
   // Waits until no request is left; false after ten seconds.
   bool idle() const {
-    for (int i = 0; i < 1000; i++) {
+    return eventually([&] {
       const EngineStatistics s = service_->engine().statistics();
-      if (service_->open() == 0 && s.running == 0 && s.waiting == 0 && s.blocks_in_use == 0) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    return false;
+      return service_->open() == 0 && s.running == 0 && s.waiting == 0 && s.blocks_in_use == 0;
+    });
   }
 
  private:

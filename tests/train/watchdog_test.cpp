@@ -67,8 +67,9 @@ class PoisonBackend : public CpuBackend {
     CpuBackend::linear_backward_weight(dw, dbias, dy, x, offsets, assign);
     spoil(dw);
   }
-  void linear_backward_input(const Tensor& dx, const Tensor& dy, const Tensor& w, const Tensor& offsets) override {
-    CpuBackend::linear_backward_input(dx, dy, w, offsets);
+  void linear_backward_input(const Tensor& dx, const Tensor& dy, const Tensor& w, const Tensor& offsets,
+                             bool assign) override {
+    CpuBackend::linear_backward_input(dx, dy, w, offsets, assign);
     spoil(dx);
   }
   void embedding_backward(const Tensor& dw, const Tensor& dy, const Tensor& ids) override {

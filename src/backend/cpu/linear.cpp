@@ -130,9 +130,12 @@ void CpuBackend::linear_forward(const Tensor& y, const Tensor& x, const Tensor& 
   cpu::run_tasks(kernels, tasks);
 }
 
-void CpuBackend::linear_backward_input(const Tensor& dx, const Tensor& dy, const Tensor& w, const Tensor& offsets) {
+void CpuBackend::linear_backward_input(const Tensor& dx, const Tensor& dy, const Tensor& w, const Tensor& offsets,
+                                       bool assign) {
   const GemmKernels& kernels = kernels_for(w.dtype(), "linear_backward_input");
   require_types("linear_backward_input", dx, dy, w);
+  require(assign || dx.dtype() == DType::kF32, ErrorKind::kInternal, "[cpu] linear_backward_input: sums in {}, not f32",
+          name_of(dx.dtype()));
   std::vector<GemmTask>& tasks = task_list();
   for_groups(offsets, dy.dim(0), [&](int64_t group, int64_t first, int64_t rows) {
     if (rows == 0) return;
@@ -140,6 +143,7 @@ void CpuBackend::linear_backward_input(const Tensor& dx, const Tensor& dy, const
     set_a(task, dy, first * dy.stride(0), dy.stride(0), false);
     set_b(task, w, offsets ? group * w.stride(0) : 0, w.stride(-2), GemmLayout::kRows);
     set_c(task, dx, first * dx.stride(0), dx.stride(0));
+    task.accumulate = !assign;
     tasks.push_back(task);
   });
   cpu::run_tasks(kernels, tasks);

@@ -20,8 +20,9 @@ void CpuBackend::logprobs_forward(const Tensor& logprobs, const Tensor& lse, con
 }
 
 void CpuBackend::logprobs_backward(const Tensor& logits, const Tensor& dlogprobs, const Tensor& lse,
-                                   const Tensor& targets, const Tensor& dlse) {
-  const LogprobGradTask task = {.width = logits.dim(1),
+                                   const Tensor& targets, const Tensor& dlse, int64_t first) {
+  const LogprobGradTask task = {.first = first,
+                                .width = logits.dim(1),
                                 .logits = data_of<float>(logits),
                                 .dlogprobs = data_of<float>(dlogprobs),
                                 .lse = data_of<float>(lse),

@@ -61,9 +61,11 @@ void logprobs_grad(const LogprobGradTask& t, int64_t begin, int64_t end) {
       continue;
     }
     const float lse = t.lse[n], g = t.dlogprobs[n], c = t.dlse ? t.dlse[n] - g : -g;
-    const float p = exp(broadcast(x[target] - lse))[0], at_target = g * (1 - p) + (t.dlse ? t.dlse[n] * p : 0);
+    const int64_t at = target - t.first;
+    const bool here = at >= 0 && at < t.width;
+    const float p = here ? exp(broadcast(x[at] - lse))[0] : 0;
     walk(t.width, [&](int64_t j, auto... count) { store(x + j, exp(load(x + j, count...) - lse) * c, count...); });
-    x[target] = at_target;
+    if (here) x[at] = g * (1 - p) + (t.dlse ? t.dlse[n] * p : 0);
   }
 }
 

@@ -83,7 +83,7 @@ struct LogprobTask {
 };
 
 struct LogprobGradTask {
-  int64_t width;
+  int64_t first, width;  // columns of all
   float* logits;
   const float *dlogprobs, *lse, *dlse;  // dlse: null for none
   const int32_t* targets;

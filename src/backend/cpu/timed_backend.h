@@ -66,9 +66,9 @@ class TimedBackend final : public CpuBackend {
     return timed("linear_forward", 2.0 * double(y.count()) * double(x.dim(1)),
                  [&] { return CpuBackend::linear_forward(y, x, w, packed, bias, offsets); });
   }
-  void linear_backward_input(T dx, T dy, T w, T offsets) override {
+  void linear_backward_input(T dx, T dy, T w, T offsets, bool assign) override {
     return timed("linear_backward_input", products(dy, w),
-                 [&] { return CpuBackend::linear_backward_input(dx, dy, w, offsets); });
+                 [&] { return CpuBackend::linear_backward_input(dx, dy, w, offsets, assign); });
   }
   void linear_backward_weight(T dw, T dbias, T dy, T x, T offsets, bool assign) override {
     return timed("linear_backward_weight", products(dy, dw),
@@ -160,9 +160,9 @@ class TimedBackend final : public CpuBackend {
     return timed("logprobs_forward", 0,
                  [&] { return CpuBackend::logprobs_forward(logprobs, lse, entropy, logits, targets); });
   }
-  void logprobs_backward(T logits, T dlogprobs, T lse, T targets, T dlse) override {
+  void logprobs_backward(T logits, T dlogprobs, T lse, T targets, T dlse, int64_t first) override {
     return timed("logprobs_backward", 0,
-                 [&] { return CpuBackend::logprobs_backward(logits, dlogprobs, lse, targets, dlse); });
+                 [&] { return CpuBackend::logprobs_backward(logits, dlogprobs, lse, targets, dlse, first); });
   }
   void adamw_step(T p, T m, T v, T g, const AdamWArgs& args) override {
     return timed("adamw_step", 0, [&] { return CpuBackend::adamw_step(p, m, v, g, args); });

@@ -40,7 +40,7 @@ void ReferenceBackend::linear_forward(const Tensor& y_, const Tensor& x_, const 
 
 // dx_ni = sum_o dy_no w_oi
 void ReferenceBackend::linear_backward_input(const Tensor& dx_, const Tensor& dy_, const Tensor& w_,
-                                             const Tensor& offsets) {
+                                             const Tensor& offsets, bool assign) {
   View dx(dx_);
   Array dy = load(dy_);
   for (const Group& group : groups_of(w_, dx_.dim(0), offsets)) {
@@ -49,7 +49,7 @@ void ReferenceBackend::linear_backward_input(const Tensor& dx_, const Tensor& dy
       for (int64_t i = 0; i < dx_.dim(1); i++) {
         double sum = 0;
         for (int64_t o = 0; o < dy_.dim(1); o++) sum += dy(n, o) * w(o, i);
-        dx(n, i) = sum;
+        dx(n, i) = (assign ? 0 : double(dx(n, i))) + sum;
       }
   }
 }

@@ -32,13 +32,13 @@ void ReferenceBackend::logprobs_forward(const Tensor& logprobs_, const Tensor& l
 
 // dz_v = dlogprob (1[v = target] - p_v) + dlse p_v with p_v = e^{z_v - lse}, written over z_v;  0 for target -1
 void ReferenceBackend::logprobs_backward(const Tensor& logits_, const Tensor& dlogprobs_, const Tensor& lse_,
-                                         const Tensor& targets_, const Tensor& dlse_) {
+                                         const Tensor& targets_, const Tensor& dlse_, int64_t first) {
   View logits(logits_), dlogprobs(dlogprobs_), lse(lse_), targets(targets_), dlse(dlse_);
   for (int64_t n = 0; n < logits_.dim(0); n++) {
     const int64_t target = int64_t(targets(n));
     for (int64_t v = 0; v < logits_.dim(1); v++) {
       const double p = std::exp(logits(n, v) - lse(n)), through_lse = dlse ? dlse(n) * p : 0;
-      logits(n, v) = target < 0 ? 0 : dlogprobs(n) * ((v == target) - p) + through_lse;
+      logits(n, v) = target < 0 ? 0 : dlogprobs(n) * ((first + v == target) - p) + through_lse;
     }
   }
 }

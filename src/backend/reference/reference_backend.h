@@ -20,7 +20,8 @@ class ReferenceBackend : public HostBackend {
   Tensor pack_weight(const Tensor& w) override;
   void linear_forward(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& packed, const Tensor& bias,
                       const Tensor& offsets) override;
-  void linear_backward_input(const Tensor& dx, const Tensor& dy, const Tensor& w, const Tensor& offsets) override;
+  void linear_backward_input(const Tensor& dx, const Tensor& dy, const Tensor& w, const Tensor& offsets,
+                             bool assign) override;
   void linear_backward_weight(const Tensor& dw, const Tensor& dbias, const Tensor& dy, const Tensor& x,
                               const Tensor& offsets, bool assign) override;
   void matmul(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b,
@@ -82,7 +83,7 @@ class ReferenceBackend : public HostBackend {
   void logprobs_forward(const Tensor& logprobs, const Tensor& lse, const Tensor& entropy, const Tensor& logits,
                         const Tensor& targets) override;
   void logprobs_backward(const Tensor& logits, const Tensor& dlogprobs, const Tensor& lse, const Tensor& targets,
-                         const Tensor& dlse) override;
+                         const Tensor& dlse, int64_t first) override;
 
   // optimizer.cpp
   void adamw_step(const Tensor& p, const Tensor& m, const Tensor& v, const Tensor& g, const AdamWArgs& args) override;
