@@ -34,6 +34,8 @@ struct Weight {
   // A matrix of a model that only runs (ComputeType::frozen) has no master copy, and one form of the others alone:
   // blocks, packed or compute.
   BlockWeight blocks;
+  // Of kv_b_proj (then beside packed), as decoding absorbs it, by heads: (H, latent, nope) and (H, value, latent).
+  BlockWeight absorbed_keys, absorbed_values;
   bool rows_read = false;  // compute is read by rows, beside linear products: it stays
 
   bool trained() const { return grad.defined(); }

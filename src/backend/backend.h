@@ -134,6 +134,9 @@ class Backend : public Device {
   // bias (O) G or not defined; offsets (E + 1) i32: rows of experts, or not defined.
   virtual void block_linear_forward(const Tensor& y, const Tensor& x, const BlockWeight& w, const Tensor& bias,
                                     const Tensor& offsets) = 0;
+  // By heads, as MLA's absorption multiplies: y[:, h] = xh[:, h] w[h]^T.  y (N, H, >= O), x (N, H, I): rows and heads
+  // apart; w: H groups.
+  virtual void block_heads_forward(const Tensor& y, const Tensor& x, const BlockWeight& w) = 0;
   // y[n] = w[ids[n]], not rounded further than to T.  y (N, I) T; ids (N) i32, all within [0, O).
   virtual void block_embedding_forward(const Tensor& y, const Tensor& ids, const BlockWeight& w) = 0;
 

@@ -42,6 +42,7 @@ struct BlockWeight {
     const int64_t halves = form == Form::kInt4Min ? 2 : 1;
     return (scale_offset() + halves * blocks() * kOutputs * 2 + 63) / 64 * 64;
   }
+  int64_t bytes() const { return groups * panels() * panel_bytes(); }
 };
 
 // The form that holds a format with the fewest bits: Q4_0, Q4_1 and Q4_K (whose sub-blocks' scales are rounded to

@@ -43,6 +43,14 @@ bool may_be_in_blocks(const Matrix& matrix) {
   return true;
 }
 
+// kv_b_proj whose halves a file holds in blocks as decoding absorbs them.
+const SourceTensor::LatentExpansion* absorbed_in_blocks(const Matrix& matrix) {
+  const auto& halves = matrix.parts[0].source->latent_expansion;
+  for (const GgufTensor* half : {halves.keys, halves.values})
+    if (!half || !half->type->block || half->shape[2] % block_elements(*half->type->block) != 0) return nullptr;
+  return &halves;
+}
+
 bool stays_in_blocks(const Matrix& matrix) {
   for (const Part& part : matrix.parts)
     if (!part.source->block || part.source->data.empty()) return false;
@@ -95,19 +103,37 @@ void load_blocks(Backend& backend, const Matrix& matrix) {
   }
 }
 
+BlockWeight shape_of(const GgufTensor& half) {
+  return {form_of(*half.type->block), half.shape[0], half.shape[1], half.shape[2], {}};
+}
+
+BlockWeight by_heads(Backend& backend, const GgufTensor& half) {
+  const BlockWeight shape = shape_of(half);
+  BlockWeight w = make_block_weight(backend, shape.form, shape.groups, shape.outputs, shape.inputs);
+  const size_t head = half.bytes.size() / size_t(shape.groups);
+  for (int64_t h = 0; h < shape.groups; h++)
+    pack_rows(w, h, 0, shape.outputs, *half.type->block, half.bytes.subspan(size_t(h) * head, head));
+  return w;
+}
+
 // An embedding is read by rows; a head packs it once more if it is the same matrix.
 bool only_rows_read(const Matrix& matrix) {
   return matrix.parts[0].parameter->role == Role::kEmbedding && matrix.weight->rows_read;
 }
 
-void load_dense(Backend& backend, DType type, const Matrix& matrix) {
+void load_dense(Backend& backend, DType type, const Matrix& matrix, bool keep_blocks) {
   Weight& weight = *matrix.weight;
+  const auto* halves = keep_blocks ? absorbed_in_blocks(matrix) : nullptr;
+  if (halves) {
+    weight.absorbed_keys = by_heads(backend, *halves->keys);
+    weight.absorbed_values = by_heads(backend, *halves->values);
+  }
   const Tensor whole = Tensor::make(backend, type, weight.shape);
   for (const Part& part : matrix.parts) part.source->load_into(part.parameter->view_of(whole));
   weight.compute = whole;
   if (only_rows_read(matrix)) return;
   weight.packed = backend.pack_weight(whole);
-  if (weight.packed && !weight.rows_read) weight.compute = Tensor();
+  if (weight.packed && (!weight.rows_read || halves)) weight.compute = Tensor();
 }
 
 }  // namespace
@@ -117,7 +143,7 @@ void load_frozen_weights(Transformer& model, const WeightSource& source) {
     if (model.keeps_blocks() && stays_in_blocks(matrix))
       load_blocks(model.backend(), matrix);
     else
-      load_dense(model.backend(), model.compute_type(), matrix);
+      load_dense(model.backend(), model.compute_type(), matrix, model.keeps_blocks());
   }
 }
 
@@ -129,11 +155,13 @@ int64_t frozen_weight_bytes(Transformer& model, const WeightSource& source, cons
     const Weight& weight = *matrix.weight;
     const int64_t groups = groups_of(weight), outputs = weight.shape[-2], inputs = weight.shape[-1];
     if (const auto form = form_in(matrix, wanted, model.config().tie_word_embeddings)) {
-      const BlockWeight blocks{*form, groups, outputs, inputs, {}};
-      bytes += groups * blocks.panels() * blocks.panel_bytes();
+      bytes += BlockWeight{*form, groups, outputs, inputs, {}}.bytes();
     } else {
       // kv_b_proj, read by rows too, is held in both forms; so is an embedding that is the head.
-      const bool twice = weight.rows_read && (!only_rows_read(matrix) || model.config().tie_word_embeddings);
+      const auto* halves = wanted.keep_blocks ? absorbed_in_blocks(matrix) : nullptr;
+      for (const GgufTensor* half : {halves ? halves->keys : nullptr, halves ? halves->values : nullptr})
+        if (half) bytes += shape_of(*half).bytes();
+      const bool twice = weight.rows_read && !halves && (!only_rows_read(matrix) || model.config().tie_word_embeddings);
       bytes += (twice ? 2 : 1) * groups * outputs * inputs * int64_t(size_of(wanted.dense));
     }
   }

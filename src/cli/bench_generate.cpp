@@ -32,7 +32,10 @@ double bytes_per_token(Transformer& model) {
     if (only_rows || parameter.name.starts_with(fmt::format("model.layers.{}.", config.num_hidden_layers))) continue;
     const Tensor& form = weight.blocks ? weight.blocks.data : weight.packed ? weight.packed : weight.compute;
     const double share = weight.shape.rank() == 3 ? double(config.gate.experts_per_token) / double(weight.shape[0]) : 1;
-    if (form) bytes += share * double(form.bytes());
+    if (weight.absorbed_keys)  // in place of the form that prompts read
+      bytes += double(weight.absorbed_keys.bytes() + weight.absorbed_values.bytes());
+    else if (form)
+      bytes += share * double(form.bytes());
   }
   return bytes;
 }

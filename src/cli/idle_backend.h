@@ -23,6 +23,7 @@ class IdleBackend : public HostBackend {
   void linear_backward_weight(T, T, T, T, T, bool) override {}
   void matmul(T, T, bool, T, bool, const MatmulArgs&) override {}
   void block_linear_forward(T, T, const BlockWeight&, T, T) override {}
+  void block_heads_forward(T, T, const BlockWeight&) override {}
   void block_embedding_forward(T, T, const BlockWeight&) override {}
   void fp8_quantize(T, T, T, T, const Fp8Args&) override {}
   void fp8_dequantize(T, T, T, T, const Fp8Args&) override {}

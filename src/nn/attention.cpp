@@ -82,20 +82,30 @@ Tensor MLA::decode_expanded(const Tensor& q, const Pass& pass, const LayerCache&
 Tensor MLA::decode_absorbed(const Tensor& q, const Pass& pass, const LayerCache& cache) const {
   Backend& backend = backend_of(q);
   const int64_t tokens = q.dim(0), row = latent_dim_ + rope_dim_;
-  Tensor expand = kv_b_->compute;
-  if (expand.dtype() != q.dtype()) {  // FP8 with scales that are no powers of two
-    expand = Tensor::make(backend, q.dtype(), expand.shape());
-    backend.copy(expand, kv_b_->compute);
-  }
-  const Tensor kv_b = expand.view({heads_, nope_dim_ + value_dim_, latent_dim_});
   Tensor q_latent = Tensor::make(backend, q.dtype(), {tokens, heads_, row});
-  backend.mla_absorb_query(q_latent, q.slice(2, 0, nope_dim_), kv_b);
-  backend.copy(q_latent.slice(2, latent_dim_, row), q.slice(2, nope_dim_, nope_dim_ + rope_dim_));
   Tensor mixed = Tensor::make(backend, q.dtype(), {tokens, heads_, latent_dim_});
-  backend.cached_attention(mixed, q_latent, cache, pass.batch.places, scale_);
   Tensor out = Tensor::make(backend, q.dtype(), {tokens, heads_, value_dim_});
-  backend.mla_absorb_output(out, mixed, kv_b);
+  const Tensor q_nope = q.slice(2, 0, nope_dim_), kv_b = kv_b_->absorbed_keys ? Tensor() : kv_b_by_heads(q.dtype());
+  if (kv_b)
+    backend.mla_absorb_query(q_latent, q_nope, kv_b);
+  else
+    backend.block_heads_forward(q_latent, q_nope, kv_b_->absorbed_keys);
+  backend.copy(q_latent.slice(2, latent_dim_, row), q.slice(2, nope_dim_, nope_dim_ + rope_dim_));
+  backend.cached_attention(mixed, q_latent, cache, pass.batch.places, scale_);
+  if (kv_b)
+    backend.mla_absorb_output(out, mixed, kv_b);
+  else
+    backend.block_heads_forward(out, mixed, kv_b_->absorbed_values);
   return out.view({tokens, heads_ * value_dim_});
+}
+
+Tensor MLA::kv_b_by_heads(DType type) const {
+  Tensor expand = kv_b_->compute;
+  if (expand.dtype() != type) {  // FP8 with scales that are no powers of two
+    expand = Tensor::make(backend_of(expand), type, expand.shape());
+    backend_of(expand).copy(expand, kv_b_->compute);
+  }
+  return expand.view({heads_, nope_dim_ + value_dim_, latent_dim_});
 }
 
 GroupedQueryAttention::GroupedQueryAttention(const ModelConfig& c, ParameterList& parameters, const std::string& prefix)

@@ -24,6 +24,7 @@ class MLA : public Attention {
  private:
   Var query(const Var& x, const Pass& pass);
   Tensor decode_absorbed(const Tensor& q, const Pass& pass, const LayerCache& cache) const;
+  Tensor kv_b_by_heads(DType type) const;  // (H, dn + dv, rk)
   Tensor decode_expanded(const Tensor& q, const Pass& pass, const LayerCache& cache) const;
 
   int64_t heads_, nope_dim_, rope_dim_, value_dim_, latent_dim_;

@@ -109,6 +109,26 @@ TEST(ParityBlocks, GroupedLinear) {
           Layout::kRowsApart);
 }
 
+// As mla_absorb: rows and heads apart, results in the first columns of wider rows.
+TEST(ParityBlocks, Heads) {
+  for (int64_t n : {0, 1, 2, 9})
+    for (DType dtype : kTypes)
+      for (Layout layout : kLayouts) {
+        SCOPED_TRACE(fmt::format("{}, N {}", text_of(dtype, layout), n));
+        check_parity(
+            [&](Trial& t) {
+              const int64_t heads = 3, o = 77, inputs = 64;
+              const Tensor x = t.in(dtype, {n, heads, inputs + 5}), y = t.in(dtype, {n, heads, o + 7});
+              t.backend.block_heads_forward(
+                  y, x.slice(2, 0, inputs),
+                  random_weight(t.backend, BlockFormat::kQ4_0, Form::kInt4, heads, o, inputs));
+              t.result("y", y, {-1, 4e-6}, Values(size_t(y.count()), double(inputs) * 0.5));
+            },
+            layout);
+        if (::testing::Test::HasFailure()) return;
+      }
+}
+
 TEST(ParityBlocks, Embedding) {
   for (DType dtype : kTypes)
     check_parity(

@@ -32,7 +32,8 @@ int64_t held_bytes(Transformer& model) {
     if (w.value) bytes += int64_t(w.value.bytes());
     if (w.compute && !(w.value && w.compute.same_storage(w.value))) bytes += int64_t(w.compute.bytes());
     if (w.packed) bytes += int64_t(w.packed.bytes());
-    if (w.blocks) bytes += int64_t(w.blocks.data.bytes());
+    for (const BlockWeight& blocks : {w.blocks, w.absorbed_keys, w.absorbed_values})
+      bytes += blocks ? blocks.bytes() : 0;
   }
   return bytes;
 }

@@ -73,6 +73,29 @@ std::vector<Values> decoded(Transformer& model, const Sequences& s, CacheForm fo
   return rows;
 }
 
+// kv_b_proj in the blocks of its file, absorbed by heads: beside the same weights as floats, and beside the reference.
+TEST(LatentCache, AbsorbsInBlocks) {
+  TENTH_NEEDS_SHARED();
+  for (const char* name : {"deepseek2_lite-Q8_0.gguf", "deepseek2_v3-Q8_0.gguf"}) {
+    const Path file = shared_folder() / "golden" / "gguf" / name;
+    ComputeType blocks = DType::kF32, floats = DType::kF32;
+    blocks.frozen = blocks.keep_blocks = floats.frozen = true;
+    const auto all = [&](const char* backend, const ComputeType& compute, int32_t stride) {
+      const auto model = load_model(file, get_backend(backend), compute);
+      for (const Parameter& p : model->parameters())
+        EXPECT_EQ(p.weight->absorbed_keys.defined(), compute.keep_blocks && p.name.ends_with("kv_b_proj.weight"));
+      Values values;
+      for (const Values& row : decoded(*model, random_sequences(3, {9, 20}, 90), CacheForm::kLatent, 1, stride))
+        values.insert(values.end(), row.begin(), row.end());
+      return values;
+    };
+    const Values got = all("cpu", blocks, 1);
+    expect_same_bits(got, all("cpu", blocks, 3), name);
+    EXPECT_LE(relative_distance(got, all("reference", blocks, 1)), 1e-3) << name;
+    EXPECT_LE(relative_distance(got, all("cpu", floats, 1)), 0.03) << name;
+  }
+}
+
 class Models : public ::testing::TestWithParam<std::string> {
  protected:
   ModelConfig config_ = tiny_config(GetParam());

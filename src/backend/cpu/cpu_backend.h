@@ -31,6 +31,7 @@ class CpuBackend : public HostBackend {
   // weights of 8 or 4 bits: blocks.cpp
   void block_linear_forward(const Tensor& y, const Tensor& x, const BlockWeight& w, const Tensor& bias,
                             const Tensor& offsets) override;
+  void block_heads_forward(const Tensor& y, const Tensor& x, const BlockWeight& w) override;
   void block_embedding_forward(const Tensor& y, const Tensor& ids, const BlockWeight& w) override;
 
   // 8-bit floating point: fp8.cpp

@@ -83,6 +83,10 @@ class TimedBackend final : public CpuBackend {
     return timed("block_linear_forward", 2.0 * double(y.count()) * double(w.inputs),
                  [&] { return CpuBackend::block_linear_forward(y, x, w, bias, offsets); });
   }
+  void block_heads_forward(T y, T x, const BlockWeight& w) override {
+    return timed("block_heads_forward", 2.0 * double(x.count()) * double(w.outputs),
+                 [&] { return CpuBackend::block_heads_forward(y, x, w); });
+  }
   void block_embedding_forward(T y, T ids, const BlockWeight& w) override {
     return timed("block_embedding_forward", 0, [&] { return CpuBackend::block_embedding_forward(y, ids, w); });
   }

@@ -22,26 +22,45 @@ void round_blocks(std::vector<double>& row) {
   }
 }
 
+// w[group] a, with the row a rounded.
+std::vector<double> product(const BlockWeight& w, int64_t group, std::vector<double> a) {
+  round_blocks(a);
+  std::vector<float> weights(static_cast<size_t>(w.inputs));
+  std::vector<double> sums;
+  for (int64_t o = 0; o < w.outputs; o++) {
+    unpack_row(w, group, o, weights.data());
+    double sum = 0;
+    for (size_t i = 0; i < a.size(); i++) sum += a[i] * double(weights[i]);
+    sums.push_back(sum);
+  }
+  return sums;
+}
+
 }  // namespace
 
 void ReferenceBackend::block_linear_forward(const Tensor& y_, const Tensor& x_, const BlockWeight& w,
                                             const Tensor& bias_, const Tensor& offsets) {
   View y(y_), x(x_), bias(bias_), offset(offsets);
-  std::vector<double> a(static_cast<size_t>(w.inputs));
-  std::vector<float> weights(static_cast<size_t>(w.inputs));
+  std::vector<double> row(static_cast<size_t>(w.inputs));
   for (int64_t group = 0; group < w.groups; group++) {
     const int64_t begin = offsets ? int64_t(offset(group)) : 0, end = offsets ? int64_t(offset(group + 1)) : x_.dim(0);
     for (int64_t n = begin; n < end; n++) {
-      for (int64_t i = 0; i < w.inputs; i++) a[size_t(i)] = x(n, i);
-      round_blocks(a);
-      for (int64_t o = 0; o < w.outputs; o++) {
-        unpack_row(w, group, o, weights.data());
-        double sum = 0;
-        for (int64_t i = 0; i < w.inputs; i++) sum += a[size_t(i)] * double(weights[size_t(i)]);
-        y(n, o) = bias_ ? sum + bias(o) : sum;
-      }
+      for (int64_t i = 0; i < w.inputs; i++) row[size_t(i)] = x(n, i);
+      const std::vector<double> sums = product(w, group, row);
+      for (int64_t o = 0; o < w.outputs; o++) y(n, o) = bias_ ? sums[size_t(o)] + bias(o) : sums[size_t(o)];
     }
   }
+}
+
+void ReferenceBackend::block_heads_forward(const Tensor& y_, const Tensor& x_, const BlockWeight& w) {
+  View y(y_), x(x_);
+  std::vector<double> row(static_cast<size_t>(w.inputs));
+  for (int64_t n = 0; n < x_.dim(0); n++)
+    for (int64_t h = 0; h < w.groups; h++) {
+      for (int64_t i = 0; i < w.inputs; i++) row[size_t(i)] = x(n, h, i);
+      const std::vector<double> sums = product(w, h, row);
+      for (int64_t o = 0; o < w.outputs; o++) y(n, h, o) = sums[size_t(o)];
+    }
 }
 
 void ReferenceBackend::block_embedding_forward(const Tensor& y_, const Tensor& ids, const BlockWeight& w) {

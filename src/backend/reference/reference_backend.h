@@ -32,6 +32,7 @@ class ReferenceBackend : public HostBackend {
   // blocks.cpp
   void block_linear_forward(const Tensor& y, const Tensor& x, const BlockWeight& w, const Tensor& bias,
                             const Tensor& offsets) override;
+  void block_heads_forward(const Tensor& y, const Tensor& x, const BlockWeight& w) override;
   void block_embedding_forward(const Tensor& y, const Tensor& ids, const BlockWeight& w) override;
 
   // fp8.cpp
