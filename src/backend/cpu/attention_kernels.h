@@ -16,6 +16,7 @@
 #pragma once
 #include "backend/cpu/attention_table.h"
 #include "backend/cpu/attention_tiles.h"
+#include "backend/cpu/gemm_pack.h"
 #include "backend/cpu/lanes.h"
 
 namespace tenth::cpu::TENTH_ISA {
@@ -62,7 +63,8 @@ struct AttendState {
   float scale;
 };
 
-// A block of keys and values, in float32 or bf16.
+// A block of keys and values: float32, bf16 or, along d and along the keys, pairs of bf16. Queries and P come as pairs
+// then too.
 template <class B>
 struct KeyBlock {
   const B* keys;    // (d, 64); null: the scores of all rows are there already
@@ -111,7 +113,8 @@ void attend_group(const AttendState& a, const AttendGroup& g, const KeyBlock<B>&
     multiply_fetching(scores, lds, a.q + g.row * a.d, g.step * a.d, block.keys, kAttentionKeys, g.count, n, a.d, false,
                       block.values);
   } else if (block.keys) {
-    multiply<false>(scores, lds, a.q + g.row * a.d, g.step * a.d, block.keys, kAttentionKeys, g.count, n, a.d, false);
+    multiply<false>(scores, lds, a.q + g.row * a.d, g.step * a.d, block.keys, kAttentionKeys, g.count, n,
+                    kPaired<B> ? a.d / 2 : a.d, false);
   } else {
     scores += g.row * kAttentionKeys;
     lds *= g.step;
@@ -136,12 +139,14 @@ void attend_group(const AttendState& a, const AttendGroup& g, const KeyBlock<B>&
     a.sums.top[row] = top[r];
     const float sum = exponentials(scores + r * lds, n, visible(r), a.scale, top[r]);
     a.sums.sum[row] = opens ? sum : a.sums.sum[row] + sum;
+    if constexpr (kPaired<B>) narrow_in_place(scores + r * lds, n);
   }
   if (block.next)
     multiply_fetching(o, g.step * a.wide, scores, lds, block.values, block.ldv, g.count, a.wide, seen, !opens,
                       block.next);
   else
-    multiply<false>(o, g.step * a.wide, scores, lds, block.values, block.ldv, g.count, a.wide, seen, !opens);
+    multiply<false>(o, g.step * a.wide, scores, lds, block.values, block.ldv, g.count, a.wide,
+                    kPaired<B> ? (seen + 1) / 2 : seen, !opens);
 }
 
 // All groups of the rows against a key block. No group straddles the start of a block, so that each of its rows sees at
@@ -250,7 +255,17 @@ struct CacheScratch {
   float *keys, *values;       // (d, 64); 64 rows
   float *queries_t, *turned;  // latent, few rows: (d, lanes), (64, lanes)
   int64_t lanes;              // rows in whole vectors
+  bool pairs;                 // of bf16, as the machine multiplies them
 };
+
+// Latents in bf16 need not be widened where the machine multiplies pairs.
+template <class T>
+constexpr bool kLatentPairs =
+#ifdef __AVX512BF16__
+    sizeof(T) == 2;
+#else
+    false;
+#endif
 
 template <class T>
 bool few_rows(const AttentionRows<T>& t) {
@@ -261,13 +276,16 @@ template <class T>
 CacheScratch cache_scratch(const AttendCachedTask<T>& t, const AttendState& a, Scratch& scratch) {
   const int64_t rows = t.rows.heads * t.rows.queries;
   CacheScratch s = {};
+  s.pairs = kLatentPairs<T> && t.side.latent && a.d % 2 == 0;
+  if (s.pairs)
+    for (int64_t r = 0; r < rows; r++) narrow_in_place(a.q + r * a.d, a.d);
   s.keys = scratch.take(a.d * kAttentionKeys);
   s.values = scratch.take(kAttentionKeys * (t.side.latent ? whole_vectors(a.d) : a.wide));
   if (t.side.latent && few_rows(t.rows)) {
     s.lanes = whole_vectors(rows);
     s.queries_t = scratch.take(a.d * s.lanes);
     s.turned = scratch.take(kAttentionKeys * s.lanes);
-    pack_transposed(s.queries_t, s.lanes, a.q, a.d, rows, a.d);
+    pack_transposed(s.queries_t, s.lanes, a.q, a.d, rows, s.pairs ? a.d / 2 : a.d);
   }
   return s;
 }
@@ -310,6 +328,25 @@ void attend_latent(const AttendCachedTask<T>& t, const AttendState& a, const Cac
   attend_block(t.rows, a, KeyBlock<float>{nullptr, rows, ld, first, count, nullptr});
 }
 
+// The same in pairs: neighbours along a row for S, neighbouring keys for P V.
+template <class T>
+void attend_latent_pairs(const AttendCachedTask<T>& t, const AttendState& a, const CacheScratch& s, int64_t first,
+                         int64_t count) {
+  const CacheSide<T>& side = t.side;
+  const T* k = side.keys + side.blocks[first / kAttentionKeys] * side.key_block;
+  const auto* keys = (const Lane*)k;
+  const int64_t half = side.d / 2;
+  auto* values = (Pair*)s.values;
+  pair_rows((uint32_t*)values, a.wide, k, side.d, count, side.dv, whole_vectors(count), a.wide);
+  if (!s.queries_t) {
+    pack_transposed(s.keys, kAttentionKeys, (const float*)keys, half, count, half);
+    return attend_block(t.rows, a, KeyBlock<Pair>{(const Pair*)s.keys, values, a.wide, first, count, nullptr});
+  }
+  multiply<false>(s.turned, s.lanes, keys, half, (const Pair*)s.queries_t, s.lanes, count, s.lanes, half, false);
+  pack_transposed(a.scores, kAttentionKeys, s.turned, s.lanes, count, t.rows.heads * t.rows.queries);
+  attend_block(t.rows, a, KeyBlock<Pair>{nullptr, values, a.wide, first, count, nullptr});
+}
+
 template <class T>
 void attend_cached(const AttendCachedTask<T>& t, float* memory) {
   const int64_t rows = t.rows.heads * t.rows.queries;
@@ -317,6 +354,8 @@ void attend_cached(const AttendCachedTask<T>& t, float* memory) {
   AttendState a = pack_queries(t.rows, scratch, t.side.d, t.side.dv, t.side.scale);
   const CacheScratch s = cache_scratch(t, a, scratch);
   const auto block = [&](int64_t first, int64_t count) {
+    if constexpr (kLatentPairs<T>)
+      if (s.pairs) return attend_latent_pairs(t, a, s, first, count);
     t.side.latent ? attend_latent(t, a, s, first, count) : attend_separate(t, a, s, first, count);
   };
   if (t.part) {

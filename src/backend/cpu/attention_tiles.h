@@ -1,6 +1,8 @@
 // What attention is made of: products of small float32 blocks in the caches, and packing into such blocks. Include only
 // from kernels (see vec.h).
 #pragma once
+#include <type_traits>
+
 #include "backend/cpu/lanes.h"
 
 namespace tenth::cpu::TENTH_ISA {
@@ -11,11 +13,33 @@ TENTH_INLINE int64_t whole_vectors(int64_t n) { return (n + kWidth - 1) / kWidth
 
 // --- C (m, n) = or += A (m, k) B (k, n), n in whole vectors ----------------------------------------------------------
 
-// Element (i, p) of A is a[i * lda + p], or a[p * lda + i] when kColumns. B is float, or bf16 and widened on the way.
+// Elements of A, where they lie among bf16 too.
+typedef float Lane __attribute__((may_alias));
+
+// Two bf16. Where B is made of them, so is A, and a product is that of pairs: left[0] right[0] + left[1] right[1].
+struct Pair {
+  uint32_t bits;
+};
+template <class B>
+constexpr bool kPaired = std::is_same_v<B, Pair>;
+TENTH_INLINE Vec load(const Pair* p) { return load((const float*)p); }
+
+// sum + left right. B is float, or bf16 and widened on the way, or pairs.
+template <class B>
+TENTH_INLINE Vec add_product(float left, Vec right, Vec sum) {
+#ifdef __AVX512BF16__
+  if constexpr (kPaired<B>) return _mm512_dpbf16_ps(sum, (__m512bh)_mm512_set1_ps(left), (__m512bh)right);
+#else
+  static_assert(!kPaired<B>);
+#endif
+  return broadcast(left) * right + sum;
+}
+
+// Element (i, p) of A is a[i * lda + p], or a[p * lda + i] when kColumns.
 // kFetch: B comes from memory, and `next` after it; rows are asked for some time before they are needed, which the
 // processor's own prefetching, that stops at each page of 4 KiB, does not.
 template <int kRows, int kVectors, bool kColumns, bool kFetch, class B>
-void tile(float* c, int64_t ldc, const float* a, int64_t lda, const B* b, int64_t ldb, int64_t k, bool add,
+void tile(float* c, int64_t ldc, const Lane* a, int64_t lda, const B* b, int64_t ldb, int64_t k, bool add,
           const B* next) {
   constexpr int64_t kAhead = 4096 / (64 * sizeof(B));
   Vec sum[kRows][kVectors];  // in registers, which needs every loop over them unrolled
@@ -23,7 +47,7 @@ void tile(float* c, int64_t ldc, const float* a, int64_t lda, const B* b, int64_
   for (int i = 0; i < kRows; i++)
 #pragma GCC unroll 4
     for (int j = 0; j < kVectors; j++) sum[i][j] = add ? load(c + i * ldc + j * kWidth) : zero();
-  const float* row[(kRows + 2) / 3];  // three rows a pointer: x86 adds 0, 1 or 2 times lda to a base for nothing
+  const Lane* row[(kRows + 2) / 3];  // three rows a pointer: x86 adds 0, 1 or 2 times lda to a base for nothing
 #pragma GCC unroll 3
   for (int i = 0; i < kRows; i += 3) row[i / 3] = a + i * (kColumns ? 1 : lda);
   for (int64_t p = 0; p < k; p++, b += ldb) {
@@ -37,9 +61,9 @@ void tile(float* c, int64_t ldc, const float* a, int64_t lda, const B* b, int64_
     }
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; i++) {
-      const Vec left = broadcast(kColumns ? a[i] : row[i / 3][i % 3 * lda]);
+      const float left = kColumns ? a[i] : row[i / 3][i % 3 * lda];
 #pragma GCC unroll 4
-      for (int j = 0; j < kVectors; j++) sum[i][j] = left * right[j] + sum[i][j];
+      for (int j = 0; j < kVectors; j++) sum[i][j] = add_product<B>(left, right[j], sum[i][j]);
     }
     if (kColumns) a += lda;
 #pragma GCC unroll 3
@@ -52,7 +76,7 @@ void tile(float* c, int64_t ldc, const float* a, int64_t lda, const B* b, int64_
 }
 
 template <int kRows, bool kColumns, bool kFetch, class B>
-void tile_row(float* c, int64_t ldc, const float* a, int64_t lda, const B* b, int64_t ldb, int64_t n, int64_t k,
+void tile_row(float* c, int64_t ldc, const Lane* a, int64_t lda, const B* b, int64_t ldb, int64_t n, int64_t k,
               bool add, const B* next) {
   constexpr int kMost = kRows >= 4 ? 2 : 4;  // vectors: enough chains to hide the latency of an addition
   int64_t j = 0;
@@ -64,7 +88,7 @@ void tile_row(float* c, int64_t ldc, const float* a, int64_t lda, const B* b, in
 }
 
 template <bool kColumns, class B>
-void multiply(float* c, int64_t ldc, const float* a, int64_t lda, const B* b, int64_t ldb, int64_t m, int64_t n,
+void multiply(float* c, int64_t ldc, const Lane* a, int64_t lda, const B* b, int64_t ldb, int64_t m, int64_t n,
               int64_t k, bool add) {
   constexpr int kMost = kWidth == 16 ? 8 : 4;  // rows: of 32 vector registers, or of 16
   const int64_t step = kColumns ? 1 : lda;
@@ -84,8 +108,8 @@ void multiply(float* c, int64_t ldc, const float* a, int64_t lda, const B* b, in
 
 // The same where B comes from memory and `next`, of its shape, will be wanted after it.
 template <class B>
-void multiply_fetching(float* c, int64_t ldc, const float* a, int64_t lda, const B* b, int64_t ldb, int64_t m,
-                       int64_t n, int64_t k, bool add, const B* next) {
+void multiply_fetching(float* c, int64_t ldc, const Lane* a, int64_t lda, const B* b, int64_t ldb, int64_t m, int64_t n,
+                       int64_t k, bool add, const B* next) {
   const auto rows = [&]<int kRows>(std::integral_constant<int, kRows>) {
     tile_row<kRows, false, true, B>(c, ldc, a, lda, b, ldb, n, k, add, next);
     if (m > kRows) multiply<false>(c + kRows * ldc, ldc, a + kRows * lda, lda, b, ldb, m - kRows, n, k, add);
@@ -131,6 +155,14 @@ void pack_transposed(float* y, int64_t ldy, const T* x, int64_t ldx, int64_t row
           if (r < width) store(to + r * ldy, part[r]);
       }
     }
+}
+
+// A row of floats becomes one of bf16, in its place.
+TENTH_INLINE void narrow_in_place(float* row, int64_t n) {
+  auto* to = (uint16_t*)row;
+  int64_t j = 0;
+  for (; j + kWidth <= n; j += kWidth) store(to + j, load(row + j));
+  if (j < n) store(to + j, load(row + j, int(n - j)), int(n - j));
 }
 
 // y = factor x
