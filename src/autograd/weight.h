@@ -36,6 +36,7 @@ struct Weight {
   BlockWeight blocks;
   // Of kv_b_proj (then beside packed), as decoding absorbs it, by heads: (H, latent, nope) and (H, value, latent).
   BlockWeight absorbed_keys, absorbed_values;
+  bool fine = false;       // in blocks: BlockWeight::fine
   bool rows_read = false;  // compute is read by rows, beside linear products: it stays
 
   bool trained() const { return grad.defined(); }

@@ -130,7 +130,8 @@ class Backend : public Device {
 
   // --- weights of 8 or 4 bits ----------------------------------------------------------------------------------------
   // y = xh w^T + bias with xh = x rounded to 8 bits: blocks of 32 neighbours, scale amax / 127, codes
-  // rint(x (127 / amax)) in f32; a block that is not finite becomes NaN.  y (N, O) T or f32, rows; x (N, I) T, rows;
+  // rint(x (127 / amax)) in f32; a block that is not finite becomes NaN. If w.fine, x - xh, rounded alike, is added to
+  // xh.  y (N, O) T or f32, rows; x (N, I) T, rows;
   // bias (O) G or not defined; offsets (E + 1) i32: rows of experts, or not defined.
   virtual void block_linear_forward(const Tensor& y, const Tensor& x, const BlockWeight& w, const Tensor& bias,
                                     const Tensor& offsets) = 0;

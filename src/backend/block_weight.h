@@ -29,6 +29,7 @@ struct BlockWeight {
   Form form = Form::kInt8;
   int64_t groups = 0, outputs = 0, inputs = 0;  // groups: the experts of a layer, else 1
   Tensor data;                                  // u8 (groups, panels, bytes of a panel)
+  bool fine = false;                            // what rounding activations left is rounded too, and multiplied
 
   bool defined() const { return data.defined(); }
   explicit operator bool() const { return defined(); }

@@ -92,6 +92,7 @@ std::span<const std::byte> rows_in_order(const SourceTensor& source, std::vector
 void load_blocks(Backend& backend, const Matrix& matrix) {
   Weight& weight = *matrix.weight;
   weight.blocks = make_block_weight(backend, form_of(matrix), groups_of(weight), weight.shape[-2], weight.shape[-1]);
+  weight.blocks.fine = weight.fine;
   std::vector<std::byte> buffer;
   for (const Part& part : matrix.parts) {
     const Parameter& p = *part.parameter;

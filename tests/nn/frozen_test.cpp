@@ -45,8 +45,9 @@ TEST(Frozen, BlocksOfFewBitsStayCloseToTheirFloats) {
     const Values blocks = logits_of(file, get_backend("cpu"), frozen(DType::kF32, true), kIds);
     EXPECT_LE(relative_distance(blocks, expanded), 0.03);
     EXPECT_NE(blocks, expanded);
+    // Sums in another order make other codes at ties; a code is 1/254 of the largest of 32. Measured 0.005.
     EXPECT_LE(relative_distance(blocks, logits_of(file, get_backend("reference"), frozen(DType::kF32, true), kIds)),
-              1e-3);
+              0.01);
   }
 }
 

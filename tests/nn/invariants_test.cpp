@@ -91,7 +91,7 @@ TEST(LatentCache, AbsorbsInBlocks) {
     };
     const Values got = all("cpu", blocks, 1);
     expect_same_bits(got, all("cpu", blocks, 3), name);
-    EXPECT_LE(relative_distance(got, all("reference", blocks, 1)), 1e-3) << name;
+    EXPECT_LE(relative_distance(got, all("reference", blocks, 1)), 0.01) << name;  // ties: see Frozen
     EXPECT_LE(relative_distance(got, all("cpu", floats, 1)), 0.03) << name;
   }
 }

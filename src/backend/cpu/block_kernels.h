@@ -113,25 +113,26 @@ void block_tile(const BlockTile& t) {
   constexpr int kZero = kForm == BlockForm::kInt8 ? 128 : kForm == BlockForm::kInt4 ? 8 : 0;
   constexpr int kCodeBytes = (kWide ? 2 : 1) * kBlockInputs * kPanelOutputs / 2, kStep = 4 * kPanelOutputs;
   constexpr int kSteps = kCodeBytes / kStep;
-  const int64_t blocks = task.x.blocks, x_stride = blocks * kBlockInputs;
+  const int64_t blocks = task.x.blocks, x_blocks = task.x.steps * blocks, x_stride = x_blocks * kBlockInputs;
   Vec sums[kRows][kVectors];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; r++) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; v++) sums[r][v] = zero();
   }
-  const uint8_t* codes = t.panel;
   const uint8_t* scales = t.panel + task.scale_offset;
   // Few rows wait for memory: a part of the next panels is asked for with each block. The processor's own prefetching
   // stops at each page of 4 KiB, and a panel has hardly more than one.
-  const int64_t ahead = t.next ? (kVectors / kVectorsPerPanel * task.panel_bytes + blocks - 1) / blocks : 0;
+  const int64_t ahead = t.next ? (kVectors / kVectorsPerPanel * task.panel_bytes + x_blocks - 1) / x_blocks : 0;
   const uint8_t* far = t.next;
-  for (int64_t b = 0; b < blocks; b++) {
-    for (const uint8_t* end = t.next + (b + 1) * ahead; far < end; far += 64) __builtin_prefetch(far, 0, 2);
+  for (int64_t i = 0; i < x_blocks; i++) {
+    const int64_t b = i < blocks ? i : i - blocks;  // the second step meets the same weights
+    const uint8_t* codes = t.panel + b * kCodeBytes;
+    for (const uint8_t* end = t.next + (i + 1) * ahead; far < end; far += 64) __builtin_prefetch(far, 0, 2);
     VecI dots[kRows][kVectors];
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; r++) {
-      const VecI from = kZero ? broadcast_int(-kZero * t.x_sums[r * blocks + b]) : VecI{};
+      const VecI from = kZero ? broadcast_int(-kZero * t.x_sums[r * x_blocks + i]) : VecI{};
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; v++) dots[r][v] = from;
     }
@@ -144,7 +145,7 @@ void block_tile(const BlockTile& t) {
             load_bytes(codes + v / kVectorsPerPanel * task.panel_bytes + g * kStep + v % kVectorsPerPanel * 4 * kWidth);
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; r++) {
-        const int8_t* a = t.x + r * x_stride + b * kBlockInputs + 4 * g;
+        const int8_t* a = t.x + r * x_stride + i * kBlockInputs + 4 * g;
         int32_t low, high;
         __builtin_memcpy(&low, a, 4);
 #pragma GCC unroll 8
@@ -157,7 +158,6 @@ void block_tile(const BlockTile& t) {
         }
       }
     }
-    codes += kCodeBytes;
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; v++) {
       const int64_t at =
@@ -165,14 +165,14 @@ void block_tile(const BlockTile& t) {
       const Vec scale = load_halves((const uint16_t*)(scales + at));
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; r++) {
-        const float x_scale = t.x_scales[r * blocks + b];
+        const float x_scale = t.x_scales[r * x_blocks + i];
         sums[r][v] = to_float(dots[r][v]) * (scale * x_scale) + sums[r][v];
       }
       if constexpr (kForm == BlockForm::kInt4Min) {
         const Vec least = load_halves((const uint16_t*)(t.panel + task.least_offset + at));
 #pragma GCC unroll 16
         for (int r = 0; r < kRows; r++) {
-          const float x_sum = t.x_scales[r * blocks + b] * float(t.x_sums[r * blocks + b]);
+          const float x_sum = t.x_scales[r * x_blocks + i] * float(t.x_sums[r * x_blocks + i]);
           sums[r][v] = least * x_sum + sums[r][v];
         }
       }
@@ -202,7 +202,7 @@ template <BlockForm kForm>
 void run_form(const BlockTask& t) {
   using Heights = std::make_integer_sequence<int, kBlockTileRows>;
   static constexpr auto pair = block_tiles<kForm, kTilePanels>(Heights()), single = block_tiles<kForm, 1>(Heights());
-  const int64_t panels = (t.outputs + kPanelOutputs - 1) / kPanelOutputs;
+  const int64_t panels = (t.outputs + kPanelOutputs - 1) / kPanelOutputs, x_blocks = t.x.steps * t.x.blocks;
   for (int64_t r0 = 0; r0 < t.rows; r0 += kRowsOfBlock) {
     const int64_t rows = t.rows - r0 < kRowsOfBlock ? t.rows - r0 : kRowsOfBlock;
     const int64_t tiles = (rows + kBlockTileRows - 1) / kBlockTileRows;
@@ -212,9 +212,9 @@ void run_form(const BlockTask& t) {
         const int64_t r = r0 + rows * i / tiles, height = r0 + rows * (i + 1) / tiles - r;
         const BlockTile tile = {
             &t,
-            t.x.codes + r * t.x.blocks * kBlockInputs,
-            t.x.scales + r * t.x.blocks,
-            t.x.sums + r * t.x.blocks,
+            t.x.codes + r * x_blocks * kBlockInputs,
+            t.x.scales + r * x_blocks,
+            t.x.sums + r * x_blocks,
             t.panels + p * t.panel_bytes,
             r,
             p * kPanelOutputs,
@@ -234,7 +234,8 @@ void run_blocks(const BlockTask& t) {
 }
 
 // --- activations -----------------------------------------------------------------------------------------------------
-// code = round(x 127 / amax), ties to even; scale = amax / 127. A block that is not finite gets the scale NaN.
+// code = round(x 127 / amax), ties to even; scale = amax / 127. A block that is not finite gets the scale NaN. The
+// second step rounds x - scale code.
 template <class T>
 void quantize_blocks(const BlockRows& rows, const T* x, int64_t x_stride, int64_t begin, int64_t end) {
   constexpr int kVectors = kBlockInputs / kWidth;
@@ -242,26 +243,32 @@ void quantize_blocks(const BlockRows& rows, const T* x, int64_t x_stride, int64_
   for (int64_t r = begin; r < end; r++) {
     for (int64_t b = 0; b < rows.blocks; b++) {
       const T* from = x + r * x_stride + b * kBlockInputs;
-      Vec values[kVectors], top = zero(), odd = zero();
+      Vec values[kVectors];
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; v++) {
-        values[v] = load(from + v * kWidth);
-        top = max(top, max(values[v], -values[v]));
-        odd += values[v] - values[v];  // NaN where one is not finite
-      }
-      const float amax = fold_max(top);
-      const float inverse = amax > 0 ? 127 / amax : 0;
-      VecI total = {};
-      int8_t* to = rows.codes + (r * rows.blocks + b) * kBlockInputs;
+      for (int v = 0; v < kVectors; v++) values[v] = load(from + v * kWidth);
+      for (int64_t step = 0; step < rows.steps; step++) {
+        const int64_t at = (r * rows.steps + step) * rows.blocks + b;
+        Vec top = zero(), odd = zero();
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; v++) {
-        const VecI code = round_to_int(values[v] * inverse);
-        total += code;
-        const Narrow narrow = __builtin_convertvector(code, Narrow);
-        __builtin_memcpy(to + v * kWidth, &narrow, kWidth);
+        for (int v = 0; v < kVectors; v++) {
+          top = max(top, max(values[v], -values[v]));
+          odd += values[v] - values[v];  // NaN where one is not finite
+        }
+        const float amax = fold_max(top), scale = amax / 127;
+        const float inverse = amax > 0 ? 127 / amax : 0;
+        VecI total = {};
+        int8_t* to = rows.codes + at * kBlockInputs;
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; v++) {
+          const VecI code = round_to_int(values[v] * inverse);
+          total += code;
+          const Narrow narrow = __builtin_convertvector(code, Narrow);
+          __builtin_memcpy(to + v * kWidth, &narrow, kWidth);
+          values[v] = values[v] - to_float(code) * scale;
+        }
+        rows.sums[at] = int32_t(fold_sum(to_float(total)));  // at most 32 x 127: exact
+        rows.scales[at] = scale + fold_sum(odd);
       }
-      rows.sums[r * rows.blocks + b] = int32_t(fold_sum(to_float(total)));  // at most 32 x 127: exact
-      rows.scales[r * rows.blocks + b] = amax / 127 + fold_sum(odd);
     }
   }
 }

@@ -4,12 +4,12 @@
 
 namespace tenth::cpu {
 
-// Rows of activations in 8 bits, blocks of 32: x = scale code.
+// Rows of activations in 8 bits, blocks of 32: x = scale code or, in two steps, the sum of two such.
 struct BlockRows {
-  int8_t* codes;  // (rows, 32 blocks)
-  float* scales;  // (rows, blocks)
-  int32_t* sums;  // (rows, blocks), of the codes
-  int64_t blocks;
+  int8_t* codes;  // (rows, steps, 32 blocks)
+  float* scales;  // (rows, steps, blocks)
+  int32_t* sums;  // (rows, steps, blocks), of the codes
+  int64_t blocks, steps;
 };
 
 // What lies in the panels: BlockWeight::Form.
@@ -17,7 +17,7 @@ enum class BlockForm { kInt8, kInt4, kInt4Min };
 
 // y (rows, outputs) = x w^T + bias, the work of one thread.
 //
-// Element (i, o) is one chain of sums over the blocks, from the first upwards; within a block the sum is of whole
+// Element (i, o) is one chain of sums over the blocks, from the first upwards, step by step; within a block the sum is of whole
 // numbers. Neither rows nor how a caller cuts the outputs changes it.
 struct BlockTask {
   BlockForm form = BlockForm::kInt8;

@@ -35,14 +35,15 @@ struct RoundedRows {
   BlockRows rows;
 
   RoundedRows(Device& device, int64_t n, const BlockWeight& w)
-      : memory(Tensor::make(device, DType::kU8, {n * (w.inputs + 8 * w.blocks())})) {
+      : memory(Tensor::make(device, DType::kU8, {n * (w.fine ? 2 : 1) * (w.inputs + 8 * w.blocks())})) {
     auto* scales = static_cast<float*>(memory.raw());
-    auto* sums = reinterpret_cast<int32_t*>(scales + n * w.blocks());
-    rows = {reinterpret_cast<int8_t*>(sums + n * w.blocks()), scales, sums, w.blocks()};
+    const int64_t steps = w.fine ? 2 : 1, count = n * steps * w.blocks();
+    auto* sums = reinterpret_cast<int32_t*>(scales + count);
+    rows = {reinterpret_cast<int8_t*>(sums + count), scales, sums, w.blocks(), steps};
   }
   BlockRows from(int64_t row) const {
-    const int64_t at = row * rows.blocks;
-    return {rows.codes + at * BlockWeight::kInputs, rows.scales + at, rows.sums + at, rows.blocks};
+    const int64_t at = row * rows.steps * rows.blocks;
+    return {rows.codes + at * BlockWeight::kInputs, rows.scales + at, rows.sums + at, rows.blocks, rows.steps};
   }
 };
 

@@ -23,8 +23,15 @@ void round_blocks(std::vector<double>& row) {
 }
 
 // w[group] a, with the row a rounded.
-std::vector<double> product(const BlockWeight& w, int64_t group, std::vector<double> a) {
+std::vector<double> product(const BlockWeight& w, int64_t group, const std::vector<double>& row) {
+  std::vector<double> a = row;
   round_blocks(a);
+  if (w.fine) {
+    std::vector<double> left = row;
+    for (size_t i = 0; i < a.size(); i++) left[i] = double(float(row[i] - a[i]));
+    round_blocks(left);
+    for (size_t i = 0; i < a.size(); i++) a[i] += left[i];
+  }
   std::vector<float> weights(static_cast<size_t>(w.inputs));
   std::vector<double> sums;
   for (int64_t o = 0; o < w.outputs; o++) {
