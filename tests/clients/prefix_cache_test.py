@@ -77,7 +77,8 @@ class PrefixCache(unittest.TestCase):
             server.stop()
         with Server(tiny_run(), "--prefix-cache", str(folder)) as server:
             self.check(server)
-            self.assertFalse(list(folder.glob("*partial*")))
+        self.assertTrue(list(folder.glob("*.kv")))
+        self.assertFalse(list(folder.glob("*partial*")))
 
 
 if __name__ == "__main__":
