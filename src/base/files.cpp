@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/private_file.h"
 
 namespace tenth {
 
@@ -39,8 +40,8 @@ bool faulty(FileCall call, const Path& path) {
 class Descriptor {
  public:
   // Never waits: a pipe without a writer opens too, and is refused as no regular file.
-  Descriptor(const Path& path, int flags, const char* action)
-      : fd_(::open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK, 0644)) {
+  Descriptor(const Path& path, int flags, const char* action, mode_t mode = 0644)
+      : fd_(::open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK, mode)) {
     if (fd_ < 0) fail_errno(action, path);
   }
   ~Descriptor() {
@@ -127,15 +128,18 @@ std::string read_file(const Path& path, size_t limit) {
 
 namespace {
 
-enum class Durability { kSynced, kUnsynced };
+struct Manner {
+  bool synced = true;
+  mode_t mode = 0644;
+};
 
 // False where the file could not be synced, and is gone.
 bool write_beside(const Path& beside, const Path& path, const std::function<void(const ByteSink&)>& writer,
-                  Durability durability) {
+                  const Manner& manner) {
   if (faulty(FileCall::kCreate, beside)) fail_errno("create", beside);
-  Descriptor file(beside, O_WRONLY | O_CREAT | O_TRUNC, "create");
+  Descriptor file(beside, O_WRONLY | O_CREAT | O_TRUNC, "create", manner.mode);
   writer([&](std::span<const std::byte> bytes) { write_all(file.get(), bytes, path); });
-  if (durability == Durability::kSynced && (faulty(FileCall::kSync, beside) || ::fsync(file.get()) != 0)) {
+  if (manner.synced && (faulty(FileCall::kSync, beside) || ::fsync(file.get()) != 0)) {
     const int error = errno;
     ::unlink(beside.c_str());
     errno = error;
@@ -145,26 +149,26 @@ bool write_beside(const Path& beside, const Path& path, const std::function<void
   return true;
 }
 
-void write_and_rename(const Path& target, const std::function<void(const ByteSink&)>& writer, Durability durability) {
+void write_and_rename(const Path& target, const std::function<void(const ByteSink&)>& writer, const Manner& manner) {
   const Path path = place_for_file(target);
   const Path first = path.string() + fmt::format("{}{}", kBeside, ::getpid());
   const Path second = first.string() + "-again";
   try {
-    const bool good = write_beside(first, path, writer, durability);
-    if (!good && !write_beside(second, path, writer, durability)) fail_errno("sync", path);
+    const bool good = write_beside(first, path, writer, manner);
+    if (!good && !write_beside(second, path, writer, manner)) fail_errno("sync", path);
     rename_path(good ? first : second, path);
   } catch (...) {
     ::unlink(first.c_str());
     ::unlink(second.c_str());
     throw;
   }
-  if (durability == Durability::kSynced) sync_folder(path.parent_path());
+  if (manner.synced) sync_folder(path.parent_path());
 }
 
 }  // namespace
 
 void write_file(const Path& path, const std::function<void(const ByteSink&)>& writer) {
-  write_and_rename(path, writer, Durability::kSynced);
+  write_and_rename(path, writer, {});
 }
 
 void write_file(const Path& path, std::string_view bytes) {
@@ -172,8 +176,11 @@ void write_file(const Path& path, std::string_view bytes) {
 }
 
 void write_file_unsynced(const Path& path, std::string_view bytes) {
-  write_and_rename(
-      path, [&](const ByteSink& sink) { sink(std::as_bytes(std::span(bytes))); }, Durability::kUnsynced);
+  write_and_rename(path, [&](const ByteSink& sink) { sink(std::as_bytes(std::span(bytes))); }, {.synced = false});
+}
+
+void write_private_file_unsynced(const Path& path, std::span<const std::byte> bytes) {
+  write_and_rename(path, [&](const ByteSink& sink) { sink(bytes); }, {.synced = false, .mode = 0600});
 }
 
 void replace_folder(const Path& folder, const std::function<void(const Path& beside)>& fill) {

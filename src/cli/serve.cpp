@@ -70,6 +70,10 @@ void serve(ServeOptions& options) {
   std::printf("  %lld requests run at once; the cache holds %s tokens in %.0f MB; context %lld\n",
               (long long)options.engine.max_sequences, short_number(double(engine.cache_tokens())).c_str(),
               double(engine.cache_bytes()) / 1e6, (long long)service.context());
+  if (const DiskPrefixes* disk = engine.disk())
+    std::printf("  beginnings of texts stay in %s: %.0f MB of at most %.0f\n",
+                printable(options.engine.disk.folder.string()).c_str(), double(disk->statistics().bytes) / 1e6,
+                double(options.engine.disk.bytes) / 1e6);
   std::printf("  page     %s/\n", url.c_str());
   std::printf("  OpenAI   base URL %s/v1\n", url.c_str());
   std::printf(
@@ -100,6 +104,12 @@ void add_serve_commands(CLI::App& app) {
   command->add_option("--step-tokens", options->engine.step_tokens, "Tokens of prompts in one step")
       ->capture_default_str()
       ->check(CLI::Range(1, 65536));
+  command->add_option("--prefix-cache", options->engine.disk.folder,
+                      "Folder in which beginnings of texts stay computed over a restart; none where not given");
+  command
+      ->add_option("--prefix-cache-size", options->engine.disk.bytes, "Disk that it takes at most: bytes, or 500M, 8G")
+      ->default_str("4G")
+      ->transform(CLI::AsSizeValue(false));
   command->add_option("--queue", options->limits.queued, "Requests that may wait; further ones get 503")
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 20));

@@ -14,6 +14,7 @@ namespace tenth {
 namespace {
 
 constexpr int64_t kMostCacheTokens = 65536;  // where nobody said how many
+constexpr double kRestoreSeconds = 0.02;     // of a step, in which the others wait
 
 int64_t bytes_of(const KvCache& cache) {
   int64_t bytes = 0;
@@ -82,6 +83,7 @@ Engine::Engine(Transformer& model, const EngineOptions& options)
       cache_(make_cache(model, options)),
       pool_(cache_.blocks),
       prefixes_(cache_.blocks),
+      disk_(options.disk.folder.empty() ? nullptr : std::make_unique<DiskPrefixes>(model, cache_, options.disk)),
       table_width_(std::min(cache_.blocks, blocks_for(model.config().max_position_embeddings))) {
   statistics_.blocks = cache_.blocks;
 }
@@ -162,14 +164,35 @@ void Engine::admit() {
 void Engine::begin(Sequence& sequence) {
   sequence.read = sequence.known = 0;
   sequence.node = 0;
-  if (sequence.request.prompt_logprobs && !sequence.started) return;
+  const bool whole = sequence.request.prompt_logprobs && !sequence.started;
   const std::span<const int32_t> ids(sequence.ids.data(), sequence.ids.size() - 1);
-  sequence.blocks = prefixes_.find(ids, sequence.node);
+  if (!whole) sequence.blocks = prefixes_.find(ids, sequence.node);
   for (int32_t block : sequence.blocks) pool_.hold(block);
   sequence.known = int64_t(sequence.blocks.size());
   sequence.read = sequence.known * kCacheBlock;
   if (!sequence.started) sequence.cached = sequence.read;
   statistics_.cached_tokens += sequence.started ? 0 : sequence.read;
+  if (disk_) sequence.disk = disk_->begin(sequence.ids, sequence.blocks, whole);
+}
+
+// Blocks from disk for the sequences that have some there, the oldest first. While others could go on, for a part of a
+// step at a time.
+void Engine::restore() {
+  const auto restoring = [](const Sequence& sequence) { return sequence.disk.restoring; };
+  const double end = monotonic_seconds() + kRestoreSeconds;
+  for (;;) {
+    const Place it = std::find_if(running_.begin(), running_.end(), restoring);
+    if (it == running_.end()) return;
+    if (monotonic_seconds() > end && !std::all_of(running_.begin(), running_.end(), restoring)) return;
+    if (!make_room(it, it->read + kCacheBlock) || !disk_->restore(it->disk, it->ids, it->blocks[size_t(it->known)]))
+      continue;
+    it->read += kCacheBlock;
+    remember(*it);
+    statistics_.restored_blocks++;
+    if (it->started) continue;
+    it->cached = it->read;
+    statistics_.cached_tokens += kCacheBlock;
+  }
 }
 
 void Engine::give_way(Place sequence) {
@@ -201,8 +224,10 @@ bool Engine::make_room(Place sequence, int64_t positions) {
 void Engine::plan() {
   const auto unread = [](const Sequence& s) { return int64_t(s.ids.size()) - s.read; };
   parts_.clear();
+  restore();
   int64_t readers = 0;
   for (Place it = running_.begin(); it != running_.end(); ++it) {
+    if (it->disk.restoring) continue;
     if (unread(*it) > 1) {
       readers++;
       continue;
@@ -212,7 +237,7 @@ void Engine::plan() {
   }
   int64_t budget = options_.step_tokens;
   for (Place it = running_.begin(); it != running_.end() && budget > 0; ++it) {
-    if (unread(*it) <= 1) continue;
+    if (unread(*it) <= 1 || it->disk.restoring) continue;
     const bool first = budget == options_.step_tokens;
     const int64_t rows = std::min(unread(*it), first && readers > 1 ? std::max<int64_t>(1, budget / 2) : budget);
     if (!make_room(it, it->read + rows)) break;
@@ -254,7 +279,9 @@ Tensor Engine::run() {
 void Engine::remember(Sequence& sequence) {
   for (; (sequence.known + 1) * kCacheBlock <= sequence.read; sequence.known++) {
     const std::span<const int32_t> ids(sequence.ids.data() + sequence.known * kCacheBlock, size_t(kCacheBlock));
-    sequence.node = prefixes_.put(sequence.node, ids, sequence.blocks[size_t(sequence.known)]);
+    const int32_t block = sequence.blocks[size_t(sequence.known)];
+    sequence.node = prefixes_.put(sequence.node, ids, block);
+    if (disk_) disk_->keep(sequence.disk, sequence.ids, block);
   }
   statistics_.blocks_of_prefixes = prefixes_.blocks();
 }
@@ -390,7 +417,9 @@ void Engine::step(std::vector<EngineEvent>& events) {
   const double before = monotonic_seconds();
   const Tensor hidden = run();
   report_prompts(hidden);
-  statistics_.model_seconds += monotonic_seconds() - before;
+  const double seconds = monotonic_seconds() - before;
+  statistics_.model_seconds += seconds;
+  if (disk_) disk_->computed(int64_t(ids_.size()), seconds);
   draw(hidden, events);
   statistics_.steps++;
   statistics_.step_seconds += monotonic_seconds() - begin;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "engine/block_pool.h"
+#include "engine/disk_prefixes.h"
 #include "engine/logit_rules.h"
 #include "engine/prefix_cache.h"
 #include "engine/sampler.h"
@@ -72,20 +73,21 @@ struct EngineEvent {
 };
 
 struct EngineOptions {
-  int64_t max_sequences = 8;  // that run together
-  int64_t cache_tokens = 0;   // that the cache holds; 0: max_sequences contexts, 65,536 or half of free memory
-  int64_t step_tokens = 128;  // of prompts, in one step beside the running sequences
+  int64_t max_sequences = 8;    // that run together
+  int64_t cache_tokens = 0;     // that the cache holds; 0: max_sequences contexts, 65,536 or half of free memory
+  int64_t step_tokens = 128;    // of prompts, in one step beside the running sequences
+  DiskPrefixOptions disk = {};  // where beginnings outlive the process
 };
 
 struct EngineStatistics {
   int64_t running = 0, waiting = 0, steps = 0, prompt_tokens = 0, cached_tokens = 0, new_tokens = 0, preemptions = 0,
-          blocks = 0, blocks_in_use = 0, blocks_of_prefixes = 0, last_batch = 0;
+          blocks = 0, blocks_in_use = 0, blocks_of_prefixes = 0, last_batch = 0, restored_blocks = 0;
   double step_seconds = 0, model_seconds = 0;  // of all steps; of the model's part in them
 };
 
 class Engine {
  public:
-  // Throws kInput for a cache that does not fit into free memory.
+  // Throws kInput for a cache that does not fit into free memory; as DiskBlocks.
   Engine(Transformer& model, const EngineOptions& options);
 
   // Throws kInput for what can never run: ids out of range, more tokens than the model's context or the cache holds.
@@ -105,6 +107,7 @@ class Engine {
   const ModelConfig& config() const { return model_.config(); }
   int64_t cache_tokens() const { return pool_.blocks() * kCacheBlock; }
   int64_t cache_bytes() const;
+  DiskPrefixes* disk() const { return disk_.get(); }  // null: none
 
  private:
   struct Sequence {
@@ -114,6 +117,7 @@ class Engine {
     std::vector<int32_t> blocks;
     PrefixCache::Node node = 0;  // of the full blocks that the prefix cache knows
     int64_t known = 0;           // how many those are
+    DiskPrefixes::Chain disk;    // the same on disk
     int64_t cached = 0;          // tokens that were found in the cache
     bool started = false;        // kStarted was sent
     bool thinks = false;         // is within a thought
@@ -130,6 +134,7 @@ class Engine {
 
   void admit();
   void begin(Sequence& sequence);  // finds its prefix
+  void restore();                  // from disk
   void plan();                     // fills parts_
   // Blocks for so many positions; false: the sequence itself had to give way.
   bool make_room(Place sequence, int64_t positions);
@@ -151,6 +156,7 @@ class Engine {
   KvCache cache_;
   BlockPool pool_;
   PrefixCache prefixes_;
+  std::unique_ptr<DiskPrefixes> disk_;
   int64_t table_width_;
   std::list<Sequence> running_;  // in the order in which they came
   std::deque<Sequence> waiting_;

@@ -28,7 +28,7 @@ class EngineThread {
   EngineStatistics statistics() const;
   // Seconds since the thread last showed life; while it waits for work, 0.
   double silent_seconds() const;
-  const Engine& engine() const { return engine_; }  // its constants only
+  const Engine& engine() const { return engine_; }  // its constants, and statistics of its disk
 
  private:
   void run();

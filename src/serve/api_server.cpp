@@ -267,6 +267,8 @@ void ApiServer::answer(const Call& call) {
 void show_metrics(const Call& call) {
   const Service& service = call.service;
   const EngineStatistics s = service.engine().statistics();
+  const DiskPrefixes* prefixes = service.engine().engine().disk();
+  const DiskBlocks::Statistics disk = prefixes ? prefixes->statistics() : DiskBlocks::Statistics{};
   const Metrics::Gauges gauges = {.running = s.running,
                                   .waiting = s.waiting,
                                   .connections = service.connections(),
@@ -280,6 +282,9 @@ void show_metrics(const Call& call) {
                                   .cache_blocks = s.blocks,
                                   .cache_blocks_used = s.blocks_in_use,
                                   .prefix_blocks = s.blocks_of_prefixes,
+                                  .disk_blocks = disk.blocks,
+                                  .disk_bytes = disk.bytes,
+                                  .restored_blocks = s.restored_blocks,
                                   .step_seconds = s.step_seconds,
                                   .model_seconds = s.model_seconds};
   call.exchange->reply(200, {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}},

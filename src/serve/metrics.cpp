@@ -139,6 +139,10 @@ std::string Metrics::text(const std::string& model, const Gauges& g) const {
   put("kv_cache_blocks", nullptr, "gauge", "Blocks of the cache, 64 tokens each", double(g.cache_blocks));
   put("kv_cache_blocks_used", nullptr, "gauge", "Blocks that running sequences hold", double(g.cache_blocks_used));
   put("prefix_cache_blocks", nullptr, "gauge", "Blocks whose contents can be found again", double(g.prefix_blocks));
+  put("prefix_disk_blocks", nullptr, "gauge", "Blocks in the prefix cache on disk", double(g.disk_blocks));
+  put("prefix_disk_bytes", nullptr, "gauge", "Disk that it takes", double(g.disk_bytes));
+  put("prefix_disk_restored_blocks_total", nullptr, "counter", "Blocks that were read from disk, not computed",
+      double(g.restored_blocks));
   put("batch_tokens", nullptr, "gauge", "Tokens in the last step", double(g.last_batch));
   put("prompt_tokens_total", "prompt_tokens_total", "counter", "Prompt tokens that were computed",
       double(g.prompt_tokens));

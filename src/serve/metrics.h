@@ -36,6 +36,7 @@ class Metrics {
     int64_t running, waiting, connections, requests_open;
     int64_t prompt_tokens, new_tokens, cached_tokens, preemptions, steps, last_batch;
     int64_t cache_blocks, cache_blocks_used, prefix_blocks;
+    int64_t disk_blocks, disk_bytes, restored_blocks;
     double step_seconds, model_seconds;
   };
   std::string text(const std::string& model, const Gauges& gauges) const;

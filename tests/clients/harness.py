@@ -18,6 +18,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+import urllib.error
+import urllib.request
 
 BINARY = os.environ.get("TENTH_BINARY") or str(pathlib.Path(__file__).resolve().parents[2] / "build/tenth")
 
@@ -71,9 +74,17 @@ class Server:
                 self.model, self.url = match.groups()
             if "base URL" in line:
                 break
+        while not self.ready():  # the address is printed a moment before
+            time.sleep(0.01)
         # What it writes later must not fill the pipe.
         self.reader = threading.Thread(target=lambda: self.output.extend(self.process.stdout), daemon=True)
         self.reader.start()
+
+    def ready(self):
+        try:
+            return urllib.request.urlopen(self.url + "/health").status == 200
+        except urllib.error.HTTPError:
+            return False
 
     @property
     def pid(self):
