@@ -37,6 +37,8 @@ class Metrics {
     int64_t prompt_tokens, new_tokens, cached_tokens, preemptions, steps, last_batch;
     int64_t cache_blocks, cache_blocks_used, prefix_blocks;
     double step_seconds, model_seconds;
+    int64_t drafts, draft_tokens, accepted_tokens;
+    std::vector<int64_t> accepted_at;
   };
   std::string text(const std::string& model, const Gauges& gauges) const;
 

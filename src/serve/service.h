@@ -66,7 +66,7 @@ class Service {
   bool draining() const { return draining_; }
   // Ends all that run with an error. On the network's thread.
   void abort_all(const ApiError& error);
-  int64_t open() const { return open_; }  // requests not ended yet
+  int64_t open() const { return open_; }                          // requests not ended yet
   int64_t connections() const { return server_->connections(); }  // of clients, once attached
 
  private:
