@@ -67,6 +67,12 @@ const kFigures = [
     "Found in the cache",
     (s) => percent(s.value("tenth_prefix_cache_hits_total") / Math.max(1, s.value("tenth_prefix_cache_queries_total")))
   ],
+  [
+    "Guesses that were right",
+    (s) => orDash(
+      percent,
+      s.value("tenth_spec_decode_num_accepted_tokens_total") / s.value("tenth_spec_decode_num_draft_tokens_total"))
+  ],
   ["First token, median", (s) => orDash(seconds, s.quantile("tenth_time_to_first_token_seconds", 0.5, null))],
   ["Preemptions", (s) => shortNumber(s.value("tenth_num_preemptions_total"))],
   ["Up for", (s) => duration(Math.max(0, Date.now() / 1000 - s.value("process_start_time_seconds")))],

@@ -104,6 +104,13 @@ void add_serve_commands(CLI::App& app) {
   command->add_option("--step-tokens", options->engine.step_tokens, "Tokens of prompts in one step")
       ->capture_default_str()
       ->check(CLI::Range(1, 65536));
+  command
+      ->add_option(
+          "--lookup", options->engine.lookup_drafts,
+          "Draft so many tokens of a request, at most, with what followed the last ones where they stood before; "
+          "fewer the more requests run; the output is the same; 0: none")
+      ->capture_default_str()
+      ->check(CLI::Range(0, kMostDrafts));
   command->add_option("--prefix-cache", options->engine.disk.folder,
                       "Folder in which beginnings of texts stay computed over a restart; none where not given");
   command

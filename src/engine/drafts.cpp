@@ -1,5 +1,7 @@
 #include "engine/drafts.h"
 
+#include <cmath>
+
 namespace tenth {
 
 void lookup_drafts(std::span<const int32_t> prompt, std::span<const int32_t> output, int64_t most,
@@ -25,5 +27,20 @@ void lookup_drafts(std::span<const int32_t> prompt, std::span<const int32_t> out
   for (int64_t i = 0; i < most; i++)
     drafts.push_back(found + i < count ? at(found + i) : drafts[size_t(found + i - count)]);
 }
+
+void Guesses::look(std::span<const int32_t> text, int64_t most) {
+  judged_ = 0;
+  ids_.clear();
+  if (most > 0) lookup_drafts(text, {}, most, ids_);
+}
+
+void Guesses::came(int32_t id) {
+  if (judged_ == ids_.size()) return;
+  const bool right = ids_[judged_] == id;
+  trust_ += (double(right) - trust_) / 8;
+  judged_ = right ? judged_ + 1 : ids_.size();
+}
+
+double Guesses::chance(int64_t count) const { return std::pow(trust_, double(count)); }
 
 }  // namespace tenth

@@ -4,8 +4,12 @@
 // the cache (prefix_cache.h). Where the cache is full, the youngest sequence gives its blocks back and is read again
 // later.
 //
+// A sequence may feed guesses of its next tokens (drafts.h) beside its last one. Each is a row of the step like any
+// other; what is drawn behind it counts where the draw before it was just that guess, so that nothing but the number of
+// steps depends on guesses. They are fed where their chance is worth the row: see plan_drafts.
+//
 // What a request gets depends on it alone, to the bit: not on what runs beside it, nor on how its prompt was cut, nor
-// on what the cache held. All tokens, of prompts too, attend to the cache in one and the same way.
+// on what the cache held, nor on guesses. All tokens, of prompts too, attend to the cache in one and the same way.
 #pragma once
 #include <cstdint>
 #include <deque>
@@ -17,6 +21,7 @@
 
 #include "engine/block_pool.h"
 #include "engine/disk_prefixes.h"
+#include "engine/drafts.h"
 #include "engine/logit_rules.h"
 #include "engine/prefix_cache.h"
 #include "engine/sampler.h"
@@ -76,12 +81,16 @@ struct EngineOptions {
   int64_t max_sequences = 8;    // that run together
   int64_t cache_tokens = 0;     // that the cache holds; 0: max_sequences contexts, 65,536 or half of free memory
   int64_t step_tokens = 128;    // of prompts, in one step beside the running sequences
+  int32_t lookup_drafts = 8;    // guesses of a sequence in one step, at most
   DiskPrefixOptions disk = {};  // where beginnings outlive the process
 };
 
 struct EngineStatistics {
   int64_t running = 0, waiting = 0, steps = 0, prompt_tokens = 0, cached_tokens = 0, new_tokens = 0, preemptions = 0,
           blocks = 0, blocks_in_use = 0, blocks_of_prefixes = 0, last_batch = 0, restored_blocks = 0;
+  // Steps of sequences that had drafts; the drafts; those that were right, in all and by their place (lookup_drafts).
+  int64_t drafts = 0, draft_tokens = 0, accepted_tokens = 0;
+  std::vector<int64_t> accepted_at;
   double step_seconds = 0, model_seconds = 0;  // of all steps; of the model's part in them
 };
 
@@ -122,20 +131,22 @@ class Engine {
     bool started = false;        // kStarted was sent
     bool thinks = false;         // is within a thought
     int32_t thought = 0;         // tokens of it
+    Guesses guesses;             // of what follows ids
     std::optional<GrammarMatcher> matcher;
     std::vector<TokenReport> prompt;
     int64_t drawn() const { return int64_t(ids.size() - request.prompt.size()); }
   };
   using Place = std::list<Sequence>::iterator;
-  struct Part {  // of a batch: rows [first, first + rows) are tokens of this sequence
+  struct Part {  // of a batch: rows [first, first + rows) are tokens of this sequence, the last ones its guesses
     Place sequence;
-    int64_t first, rows;
+    int64_t first, rows, drafts;
   };
 
   void admit();
   void begin(Sequence& sequence);  // finds its prefix
   void restore();                  // from disk
   void plan();                     // fills parts_
+  void plan_drafts();
   // Blocks for so many positions; false: the sequence itself had to give way.
   bool make_room(Place sequence, int64_t positions);
   void give_way(Place sequence);  // back to the waiting ones
@@ -144,12 +155,16 @@ class Engine {
   void remember(Sequence& sequence);
   void report_prompts(const Tensor& hidden);
   void draw(const Tensor& hidden, std::vector<EngineEvent>& events);
-  // The next token of a sequence; its logits are used up.
+  // The next token of a sequence; its logits are used up. Throws where there can be none.
+  static TokenReport draw_one(Sequence& sequence, std::span<float> logits);
+  // As many as the part's guesses allow, appended to the sequence. logits: of its row before the guesses and of theirs.
   struct Drawn {
-    TokenReport token;
+    std::vector<TokenReport> tokens;
+    bool stopped = false;
     std::string error;
   };
-  static Drawn draw_one(Sequence& sequence, std::span<float> logits);
+  Drawn draw_some(const Part& part, std::span<float> logits) const;
+  void take(const Part& part, Drawn drawn, std::vector<EngineEvent>& events);
 
   Transformer& model_;
   EngineOptions options_;

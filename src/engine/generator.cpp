@@ -6,7 +6,6 @@
 #include <numeric>
 
 #include "base/threads.h"
-#include "engine/drafts.h"
 #include "engine/host_logits.h"
 
 namespace tenth {

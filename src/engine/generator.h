@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/block_pool.h"
+#include "engine/drafts.h"
 #include "engine/sampler.h"
 #include "nn/transformer.h"
 
@@ -30,8 +31,6 @@ struct Completion {
   // mixture and choice: (prompt + ids - 1) x mixtures x K.
   std::vector<int32_t> experts;
 };
-
-inline constexpr int32_t kMostDrafts = 64;  // of a sequence in one step
 
 struct GenerationOptions {
   int64_t slots = 256;                   // sequences that run together

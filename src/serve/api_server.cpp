@@ -286,7 +286,11 @@ void show_metrics(const Call& call) {
                                   .disk_bytes = disk.bytes,
                                   .restored_blocks = s.restored_blocks,
                                   .step_seconds = s.step_seconds,
-                                  .model_seconds = s.model_seconds};
+                                  .model_seconds = s.model_seconds,
+                                  .drafts = s.drafts,
+                                  .draft_tokens = s.draft_tokens,
+                                  .accepted_tokens = s.accepted_tokens,
+                                  .accepted_at = s.accepted_at};
   call.exchange->reply(200, {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}},
                        call.service.metrics().text(service.model().name, gauges));
 }

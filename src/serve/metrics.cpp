@@ -154,6 +154,18 @@ std::string Metrics::text(const std::string& model, const Gauges& g) const {
       double(g.cached_tokens));
   put("num_preemptions_total", "num_preemptions_total", "counter", "Sequences that gave their cache to others",
       double(g.preemptions));
+  put("spec_decode_num_drafts_total", "spec_decode_num_drafts_total", "counter",
+      "Steps of sequences that had guesses of their next tokens", double(g.drafts));
+  put("spec_decode_num_draft_tokens_total", "spec_decode_num_draft_tokens_total", "counter", "Guesses that were fed",
+      double(g.draft_tokens));
+  put("spec_decode_num_accepted_tokens_total", "spec_decode_num_accepted_tokens_total", "counter",
+      "Guesses that were right", double(g.accepted_tokens));
+  for (const char* prefix : {"tenth_", "vllm:"}) {
+    const std::string name = fmt::format("{}spec_decode_num_accepted_tokens_per_pos_total", prefix);
+    head(out, name, "counter", "Guesses that were right, by their place in the draft");
+    for (size_t i = 0; i < g.accepted_at.size(); i++)
+      line(out, name, fmt::format("{},position=\"{}\"", label, i), double(g.accepted_at[i]));
+  }
   put("steps_total", nullptr, "counter", "Steps of the engine", double(g.steps));
   put("step_seconds_total", nullptr, "counter", "Time in steps of the engine", g.step_seconds);
   put("model_seconds_total", nullptr, "counter", "Of that, in the model", g.model_seconds);

@@ -38,6 +38,8 @@ class Metrics {
     int64_t cache_blocks, cache_blocks_used, prefix_blocks;
     int64_t disk_blocks, disk_bytes, restored_blocks;
     double step_seconds, model_seconds;
+    int64_t drafts, draft_tokens, accepted_tokens;
+    std::vector<int64_t> accepted_at;
   };
   std::string text(const std::string& model, const Gauges& gauges) const;
 

@@ -313,5 +313,32 @@ TEST(Api, MetricsCountAndReturnToZero) {
   EXPECT_TRUE(has("http_requests_total{handler=\"/v1/completions\",method=\"POST\",status=\"200\"} 1"));
 }
 
+TEST(Api, MetricsCountGuesses) {
+  const std::string body =
+      R"({"prompt": [7, 7, 7], "max_tokens": 40, "temperature": 0, "ignore_eos": true, "logit_bias": {"7": 100}})";
+  const std::string labels = "{model_name=\"tiny\"} ";
+  const auto figures = [&](const EngineOptions& options) {
+    TestServer server({}, options);
+    const Json reply = post(server.port(), "/v1/completions", body).json();
+    EXPECT_EQ(reply["usage"]["completion_tokens"], 40);
+    EXPECT_TRUE(server.idle());
+    const std::string text = get(server.port(), "/metrics").body;
+    const auto value = [&](const std::string& name) {
+      const size_t at = text.find("\n" + name + labels);
+      return at == text.npos ? -1 : std::atoi(text.c_str() + at + 1 + name.size() + labels.size());
+    };
+    for (const char* name : {"drafts_total", "draft_tokens_total", "accepted_tokens_total"})
+      EXPECT_EQ(value(fmt::format("vllm:spec_decode_num_{}", name)),
+                value(fmt::format("tenth_spec_decode_num_{}", name)));
+    return std::array<int, 3>{value("tenth_spec_decode_num_draft_tokens_total"),
+                              value("vllm:spec_decode_num_accepted_tokens_total"), value("tenth_steps_total")};
+  };
+  const auto [drafts, accepted, steps] = figures({});
+  EXPECT_EQ(accepted, drafts);
+  EXPECT_EQ(steps + accepted, 40);
+  EXPECT_GT(accepted, 20);
+  EXPECT_EQ(figures({.lookup_drafts = 0}), (std::array<int, 3>{0, 0, 40}));
+}
+
 }  // namespace
 }  // namespace tenth::testing

@@ -17,8 +17,8 @@ enum class BlockForm { kInt8, kInt4, kInt4Min };
 
 // y (rows, outputs) = x w^T + bias, the work of one thread.
 //
-// Element (i, o) is one chain of sums over the blocks, from the first upwards, step by step; within a block the sum is of whole
-// numbers. Neither rows nor how a caller cuts the outputs changes it.
+// Element (i, o) is one chain of sums over the blocks, from the first upwards, step by step; within a block the sum is
+// of whole numbers. Neither rows nor how a caller cuts the outputs changes it.
 struct BlockTask {
   BlockForm form = BlockForm::kInt8;
   int64_t rows = 0, outputs = 0;  // outputs: from the first panel on
