@@ -43,6 +43,8 @@ void RecipeRun::begin(const std::string& task) {
   summary_.parameters = size.parameters;
   summary_.active_parameters = trunk_size(model_->config()).active_parameters;
   summary_.settings = recipe_.settings();
+  if (!recipe_.text("run.start_from").empty())  // the model is what that folder holds
+    std::erase_if(summary_.settings, [](const auto& setting) { return setting.first.starts_with("model."); });
 }
 
 ComputeType RecipeRun::compute_type() const { return recipe_compute_type(recipe_); }

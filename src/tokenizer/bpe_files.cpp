@@ -29,8 +29,8 @@ OrderedJson model(const BpeVocabulary& vocabulary) {
 }  // namespace
 
 const std::vector<std::string>& text_specials() {
-  static const std::vector<std::string> specials = {kPadToken,   kBosToken,  kEosToken,  kUserToken,
-                                                    kThinkToken, "</think>", "<answer>", "</answer>"};
+  static const std::vector<std::string> specials = {kPadToken,   kBosToken,      kEosToken,  kUserToken,
+                                                    kThinkToken, kThinkEndToken, "<answer>", "</answer>"};
   return specials;
 }
 

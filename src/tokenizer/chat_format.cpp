@@ -19,6 +19,7 @@ std::vector<Segment> segments_of(const std::vector<Message>& messages, bool add_
       segments.push_back({message.content, false});
     } else if (message.role == "assistant") {
       segments.push_back({kThinkToken, true});
+      if (message.content.find(kThinkEndToken) == std::string::npos) segments.push_back({kThinkEndToken, true, true});
       segments.push_back({message.content, true, true});
       segments.push_back({kEosToken, true, true});
     } else {
@@ -55,7 +56,11 @@ const std::string& chat_template() {
       "{% if tools %}{{ raise_exception('this model has no tools') }}{% endif %}"
       "{% for message in messages %}"
       "{% if message['role'] == 'user' %}{{ '<user>' + message['content'] }}"
-      "{% elif message['role'] == 'assistant' %}{{ '<think>' + message['content'] + '<eos>' }}"
+      "{% elif message['role'] == 'assistant' %}"
+      // Token by token: what a template writes are tokens, what it was given is text.
+      "{% set said = message['content'] %}"
+      "{% set parts = (said if '</think>' in said else '</think>' + said).split('</think>') %}"
+      "{{ '<think>' + parts[0] }}{% for part in parts[1:] %}{{ '</think>' + part }}{% endfor %}{{ '<eos>' }}"
       "{% else %}{{ raise_exception('expected role user or assistant, got ' + message['role']) }}{% endif %}"
       "{% endfor %}"
       "{% if add_generation_prompt %}{{ '<think>' }}{% endif %}";

@@ -1,6 +1,7 @@
 // The chat format of the models that tenth trains. A user turn is "<user>" and the content; the model's turn is
 // "<think>", the content (thought, "</think>", "<answer>", answer, "</answer>") and "<eos>". No spaces, no newlines:
 //   <user>3+5=?<think>3+5=8</think><answer>8</answer><eos>
+// Content without a "</think>" was said without a thought: <user>Hello<think></think>Good day<eos>
 #pragma once
 #include <cstdint>
 #include <string>
@@ -12,11 +13,12 @@ namespace tenth {
 
 inline constexpr const char* kUserToken = "<user>";
 inline constexpr const char* kThinkToken = "<think>";
+inline constexpr const char* kThinkEndToken = "</think>";
 inline constexpr const char* kEosToken = "<eos>";
 
 struct Message {
   std::string role;     // "user" or "assistant"
-  std::string content;  // of the assistant: all that follows "<think>", without "<eos>"
+  std::string content;  // of the assistant: all that follows "<think>", or "<think></think>", without "<eos>"
 };
 
 // The format as a Jinja template, for tokenizer_config.json.
@@ -31,8 +33,8 @@ std::string render_chat(const std::vector<Message>& messages, bool add_generatio
 std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, const std::vector<Message>& messages,
                                  bool add_generation_prompt);
 
-// A conversation to learn from: the ids of encode_chat, and which of them the assistant wrote (its content and the
-// <eos> that ends it). Throws as encode_chat does.
+// A conversation to learn from: the ids of encode_chat, and which of them the assistant wrote (its content, the
+// "</think>" put before it and the <eos> that ends it). Throws as encode_chat does.
 struct EncodedChat {
   std::vector<int32_t> ids;
   std::vector<uint8_t> written;

@@ -84,7 +84,7 @@ void SmallVocab::save(const Path& model_dir) const {
 
 SmallVocab arithmetic_vocab(int64_t model_max_length) {
   SmallVocab vocab;
-  vocab.specials = {"<pad>", kEosToken, kUserToken, kThinkToken, "</think>", "<answer>", "</answer>"};
+  vocab.specials = {"<pad>", kEosToken, kUserToken, kThinkToken, kThinkEndToken, "<answer>", "</answer>"};
   vocab.words = {"+", "-", "*", "=", "(", ")", ",", " ", ">", "?", ":", ";", "✗", "✓"};
   for (int number = 0; number < 100; number++) vocab.words.push_back(std::to_string(number));
   vocab.model_max_length = model_max_length;

@@ -21,26 +21,25 @@ class ConversationFiles : public DataTest {
 
 TEST_F(ConversationFiles, OnlyWhatTheAssistantWroteIsLearnt) {
   const auto chats =
-      read(line({{"user", "1+2"}, {"assistant", "</think>3"}, {"user", "4"}, {"assistant", "5</think>6"}})).chats;
+      read(line({{"user", "1+2"}, {"assistant", "3"}, {"user", "4"}, {"assistant", "5</think>6"}})).chats;
   ASSERT_EQ(chats.size(), 1u);
   std::string written;
   for (size_t i = 0; i < chats[0].ids.size(); i++)
     written += chats[0].written[i] ? tokenizer_.token_text(chats[0].ids[i]) : "_";
   //                 <user> 1 + 2 <think>             <user> 4 <think>
   EXPECT_EQ(written, "_____</think>3<eos>___5</think>6<eos>");
-  EXPECT_EQ(
-      chats[0].ids,
-      encode_chat(tokenizer_, {{"user", "1+2"}, {"assistant", "</think>3"}, {"user", "4"}, {"assistant", "5</think>6"}},
-                  false));
+  EXPECT_EQ(chats[0].ids,
+            encode_chat(tokenizer_, {{"user", "1+2"}, {"assistant", "3"}, {"user", "4"}, {"assistant", "5</think>6"}},
+                        false));
 }
 
 TEST_F(ConversationFiles, LongOnesAreLeftOut) {
   const std::string short_one = line({{"user", "1"}, {"assistant", "2"}});
-  const auto result = read(short_one + line({{"user", "1+1+1+1"}, {"assistant", "4"}}), 5);
+  const auto result = read(short_one + line({{"user", "1+1+1+1"}, {"assistant", "4"}}), 6);
   EXPECT_EQ(result.chats.size(), 1u);
   EXPECT_EQ(result.too_long, 1);
-  expect_in("expected conversations of at most 4 tokens, got none (1 longer, 0 broken)",
-            error_text([&] { read(short_one, 4); }));
+  expect_in("expected conversations of at most 5 tokens, got none (1 longer, 0 broken)",
+            error_text([&] { read(short_one, 5); }));
 }
 
 TEST_F(ConversationFiles, BadLines) {

@@ -74,6 +74,8 @@ TEST(ChatFormat, Texts) {
   EXPECT_EQ(render_chat({{"user", "3+5=?"}}, false), "<user>3+5=?");
   EXPECT_EQ(render_chat({{"user", "3+5=?"}, {"assistant", "3+5=8</think><answer>8</answer>"}, {"user", " 1"}}, true),
             "<user>3+5=?<think>3+5=8</think><answer>8</answer><eos><user> 1<think>");
+  EXPECT_EQ(render_chat({{"user", "Hello"}, {"assistant", "Good day"}}, false),
+            "<user>Hello<think></think>Good day<eos>");
   EXPECT_EQ(render_chat({}, true), "<think>");
   EXPECT_EQ(error_of([] {
               (void)render_chat({{"system", "x"}}, true);
@@ -166,14 +168,16 @@ TEST(RenderCommand, TextOrError) {
 TEST(RenderCommand, TheTemplateGivesTheIdsOfTheFormat) {
   const Tokenizer tokenizer = arithmetic_vocab(256).tokenizer();
   const ChatRenderer renderer = ChatRenderer::of(tokenizer, "", "m");
-  const ChatRequest request{{{{"role", "user"}, {"content", "3+5=?"}},
-                             {{"role", "assistant"}, {"content", "8</think><answer>8</answer>"}},
-                             {{"role", "user"}, {"content", "12"}}},
-                            nullptr,
-                            {{"add_generation_prompt", true}}};
-  EXPECT_EQ(
-      renderer.encode(request),
-      encode_chat(tokenizer, {{"user", "3+5=?"}, {"assistant", "8</think><answer>8</answer>"}, {"user", "12"}}, true));
+  for (const char* said : {"8</think><answer>8</answer>", "</think>8", "8", "8</think>9</think>1", ""}) {
+    const ChatRequest request{{{{"role", "user"}, {"content", "3+5=?"}},
+                               {{"role", "assistant"}, {"content", said}},
+                               {{"role", "user"}, {"content", "12"}}},
+                              nullptr,
+                              {{"add_generation_prompt", true}}};
+    EXPECT_EQ(renderer.encode(request),
+              encode_chat(tokenizer, {{"user", "3+5=?"}, {"assistant", said}, {"user", "12"}}, true))
+        << said;
+  }
 }
 
 TEST(TokenizeCommand, Registers) {
