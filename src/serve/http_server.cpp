@@ -221,7 +221,7 @@ class HttpServer::Parts::Connection {
       const bool again = co_await answer();
       parts_.busy--;
       busy_ = false;
-      if (!again || parts_.draining) break;
+      if (!again || ended_ || parts_.draining) break;  // an end is told once: the next read would wait for it in vain
     }
     socket_.shutdown(tcp::socket::shutdown_both, ignored);
   }
@@ -313,7 +313,9 @@ class HttpServer::Parts::Connection {
       }
       const size_t size = co_await socket_.async_read_some(buffer_.prepare(4096), noting(failed));
       buffer_.commit(size);
-      if (failed) co_return;
+      if (!failed) continue;
+      ended_ = failed != asio::error::operation_aborted;  // that one: the answer is sent
+      co_return;
     }
   }
 
@@ -351,7 +353,7 @@ class HttpServer::Parts::Connection {
   beast::flat_buffer buffer_;
   std::string client_;
   ClientRequest request_;
-  bool keep_alive_ = false, chunked_ = false, busy_ = false;
+  bool keep_alive_ = false, chunked_ = false, busy_ = false, ended_ = false;
   std::shared_ptr<Exchange> exchange_;
 };
 

@@ -182,6 +182,17 @@ TEST(Http, WhatDoesNotEndInTimeGetsAnError) {
 }
 
 // What it reads at last is a part of the stream, and not its end.
+// A client may go in the moment in which its answer is sent.
+TEST(Http, ClientsThatAreGoneLeaveNoConnection) {
+  TestServer server;
+  for (int i = 0; i < 500; i++) {
+    Client client(server.port());
+    client.send(request_text("GET", "/v1/models", ""));
+    client.read_until("\r\n\r\n");
+  }
+  EXPECT_TRUE(eventually([&] { return server.service().connections() == 0; })) << server.service().connections();
+}
+
 TEST(Http, AClientThatDoesNotReadIsDropped) {
   ApiServerOptions options;
   options.limits.buffered_bytes = 20000;
