@@ -63,7 +63,7 @@ void add_experts(const GgufTensor& stack, const ExpertStack& place, int64_t expe
 }
 
 // kv_b_proj of the halves attn_k_b (H, latent, nope_dim) and attn_v_b (H, value_dim, latent).
-SourceTensor joined(const GgufTensor& keys, const GgufFile& file, int64_t layer) {
+SourceTensor joined(const GgufTensor& keys, const GgufFile& file, const ModelConfig& config, int64_t layer) {
   const std::string name = fmt::format("blk.{}.attn_v_b.weight", layer);
   const GgufTensor* values = file.find(name);
   require(values != nullptr, ErrorKind::kInput, "{}: expected a tensor {} beside {}, found none", keys.file, name,
@@ -72,6 +72,11 @@ SourceTensor joined(const GgufTensor& keys, const GgufFile& file, int64_t layer)
   require(k.size() == 3 && v.size() == 3 && k[0] == v[0] && k[1] == v[2], ErrorKind::kInput,
           "{}: tensors {} and {}: expected shapes (heads, latent, nope) and (heads, value, latent), got {} and {}",
           keys.file, name_text(keys.name), name, shape_text(k), shape_text(v));
+  // Of the product of sizes alone, kv_b_proj's rows, other heads would pass.
+  require(k[0] == config.num_attention_heads && k[2] == config.qk_nope_head_dim && v[1] == config.v_head_dim,
+          ErrorKind::kInput, "{}: tensors {} and {}: expected {} heads of {} and {} numbers, got shapes {} and {}",
+          keys.file, name_text(keys.name), name, config.num_attention_heads, config.qk_nope_head_dim, config.v_head_dim,
+          shape_text(k), shape_text(v));
   SourceTensor t = from_gguf(keys, fmt::format("model.layers.{}.self_attn.kv_b_proj.weight", layer));
   t.shape = {k[0] * (k[2] + v[1]), k[1]};
   t.data = {};
@@ -119,7 +124,7 @@ void WeightSource::take_gguf() {
     if (const auto stack = expert_stack(tensor->name)) {
       add_experts(*tensor, *stack, config_.n_routed_experts, tensors_);
     } else if (const auto layer = layer_of(tensor->name, "attn_k_b")) {
-      tensors_.push_back(joined(*tensor, *gguf_, *layer));
+      tensors_.push_back(joined(*tensor, *gguf_, config_, *layer));
     } else if (!layer_of(tensor->name, "attn_v_b")) {
       const auto name = hugging_face_name_of(tensor->name);
       SourceTensor& t = tensors_.emplace_back(from_gguf(*tensor, name.value_or(std::string(tensor->name))));

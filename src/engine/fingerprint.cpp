@@ -92,7 +92,7 @@ ModelFingerprint fingerprint_of(Transformer& model) {
     }
     y.add(weight.compute);
     y.add(weight.packed);
-    y.add(weight.blocks);
+    for (const BlockWeight& blocks : {weight.blocks, weight.absorbed_keys, weight.absorbed_values}) y.add(blocks);
   }
   return {y.value(), seconds / double(kTokens)};
 }

@@ -104,6 +104,12 @@ TEST_F(BrokenGguf, Tensors) {
   refused(ErrorKind::kInput, "blk.1.attn_v_b.weight");
   tensors_["blk.1.attn_k_b.weight"].shape = {128, 32};
   refused(ErrorKind::kInput, "(heads, latent, nope)");
+  for (const char* half : {"blk.1.attn_k_b.weight", "blk.1.attn_v_b.weight"}) {  // half the heads, twice as wide
+    auto& shape = tensors_[half].shape;
+    const size_t width = half[11] == 'k' ? 2 : 1;
+    shape[0] /= 2, shape[width] *= 2;
+  }
+  refused(ErrorKind::kInput, "expected 4 heads of");
   tensors_["blk.1.ffn_up_exps.weight"].shape = {4, 64, 32};
   refused(ErrorKind::kInput, "expected a stack (8, rows, columns)");
   tensors_["blk.1.ffn_up_exps.weight"].shape = {8, 16, 64};
