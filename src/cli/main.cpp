@@ -1,5 +1,7 @@
 // tenth: one binary, one subcommand a job. Errors are one line on standard error; the exit code is 1 for what input or
 // the system caused, 2 for a wrong command line.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
@@ -18,6 +20,15 @@ namespace {
 void report(std::string what) {
   std::replace(what.begin(), what.end(), '\n', ' ');
   std::fprintf(stderr, "tenth: %s\n", tenth::printable(what).c_str());
+}
+
+// Connections of a server and shards of a large text are open files, of which many systems allow a thousand unless a
+// program asks for what it may have.
+void allow_many_open_files() {
+  rlimit limit;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 // One line for a wrong command line. word: the first one behind the program's name.
@@ -68,6 +79,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file above the shell's limit is an error of its write, not the end of us
+  allow_many_open_files();
   const int code = run(argc, argv);
   // What was printed may still be in the buffers; a full disk shows here.
   std::cout.flush();

@@ -35,14 +35,15 @@ std::string payload_of(const std::vector<std::vector<int32_t>>& documents, uint6
   return bytes;
 }
 
+// Reads ids of the type in which they are stored; any one outside the vocabulary, or -1.
 template <class Token>
-int64_t copy_tokens(const std::byte* from, uint64_t vocab_size, std::span<int32_t> out) {
+int64_t read_tokens(const FileReader& file, size_t at, uint64_t vocab_size, std::span<int32_t> out) {
+  std::vector<Token> tokens(out.size());
+  file.read(at, std::as_writable_bytes(std::span(tokens)));
   int64_t wrong = -1;
   for (size_t i = 0; i < out.size(); i++) {
-    Token token;
-    std::memcpy(&token, from + i * sizeof token, sizeof token);
-    if (token >= vocab_size) wrong = int64_t(token);
-    out[i] = int32_t(token);
+    if (tokens[i] >= vocab_size) wrong = int64_t(tokens[i]);
+    out[i] = int32_t(tokens[i]);
   }
   return wrong;
 }
@@ -65,30 +66,30 @@ ShardHeader write_shard(const Path& path, ShardHeader header, const std::vector<
   return header;
 }
 
-Shard::Shard(const Path& path) : file_(std::make_unique<MappedFile>(path)) {
-  const auto bytes = file_->bytes();
+Shard::Shard(const Path& path) : file_(path) {
   const std::string name = path.string();
-  require(bytes.size() >= sizeof header_, ErrorKind::kInput,
+  const uint64_t bytes = file_.size();
+  require(bytes >= sizeof header_, ErrorKind::kInput,
           "{}: expected a token shard, got {} bytes, less than its header has: it was cut short; make it again", name,
-          bytes.size());
-  std::memcpy(&header_, bytes.data(), sizeof header_);
+          bytes);
+  file_.read(0, std::as_writable_bytes(std::span(&header_, 1)));
   require(std::memcmp(header_.magic, ShardHeader().magic, sizeof header_.magic) == 0, ErrorKind::kInput,
           "{}: expected a token shard, got another file: it does not begin with TENTHTOK", name);
   require(header_.header == header_hash(header_), ErrorKind::kInput,
           "{}: the header of this token shard is damaged: its hash does not match; make it again", name);
   require(header_.version == 1, ErrorKind::kUnsupported, "{}: expected a token shard of version 1, got {}", name,
           header_.version);
-  const uint64_t most = bytes.size(), token_bytes = header_.token_bytes;
-  require((token_bytes == 2 || token_bytes == 4) && header_.documents <= most && header_.tokens <= most &&
+  const uint64_t token_bytes = header_.token_bytes;
+  require((token_bytes == 2 || token_bytes == 4) && header_.documents <= bytes && header_.tokens <= bytes &&
               header_.vocab_size <= uint64_t(INT32_MAX),
           ErrorKind::kInput, "{}: the token shard was cut short: {} bytes cannot hold {} documents with {} tokens",
-          name, most, header_.documents, header_.tokens);
+          name, bytes, header_.documents, header_.tokens);
   const uint64_t expected = sizeof header_ + header_.documents * sizeof(uint32_t) + header_.tokens * token_bytes;
-  require(bytes.size() == expected, ErrorKind::kInput,
+  require(bytes == expected, ErrorKind::kInput,
           "{}: expected a token shard of {} bytes, got {}: it was cut short or grew; make it again", name, expected,
-          bytes.size());
-  lengths_ = {reinterpret_cast<const uint32_t*>(bytes.data() + sizeof header_), size_t(header_.documents)};
-  tokens_ = bytes.data() + sizeof header_ + lengths_.size_bytes();
+          bytes);
+  lengths_.resize(header_.documents);
+  file_.read(sizeof header_, std::as_writable_bytes(std::span(lengths_)));
   const uint64_t sum = std::accumulate(lengths_.begin(), lengths_.end(), uint64_t(0));
   require(sum == header_.tokens, ErrorKind::kInput,
           "{}: the token shard is damaged: its documents have {} tokens together, its header says {}; make it again",
@@ -98,15 +99,17 @@ Shard::Shard(const Path& path) : file_(std::make_unique<MappedFile>(path)) {
 void Shard::copy(uint64_t begin, std::span<int32_t> out) const {
   require(begin <= header_.tokens && out.size() <= header_.tokens - begin, ErrorKind::kInternal,
           "{}: tokens {} to {} are outside", path().string(), begin, begin + out.size());
-  const std::byte* from = tokens_ + begin * header_.token_bytes;
-  const int64_t wrong = header_.token_bytes == 2 ? copy_tokens<uint16_t>(from, header_.vocab_size, out)
-                                                 : copy_tokens<uint32_t>(from, header_.vocab_size, out);
+  const size_t at = sizeof header_ + lengths_.size() * sizeof(uint32_t) + begin * header_.token_bytes;
+  const int64_t wrong = header_.token_bytes == 2 ? read_tokens<uint16_t>(file_, at, header_.vocab_size, out)
+                                                 : read_tokens<uint32_t>(file_, at, header_.vocab_size, out);
   require(wrong < 0, ErrorKind::kInput, "{}: the token shard is damaged: expected ids below {}, got {}; make it again",
           path().string(), header_.vocab_size, wrong);
 }
 
 void Shard::verify() const {
-  require(hash128(file_->bytes().subspan(sizeof header_)) == header_.payload, ErrorKind::kInput,
+  std::vector<std::byte> payload(file_.size() - sizeof header_);
+  file_.read(sizeof header_, payload);
+  require(hash128(payload) == header_.payload, ErrorKind::kInput,
           "{}: the token shard is damaged: the hash of its tokens does not match; make it again", path().string());
 }
 

@@ -3,11 +3,10 @@
 //   end, uint16 where the vocabulary fits, else uint32.
 #pragma once
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
-#include "base/files.h"
+#include "base/file_reader.h"
 #include "base/hash.h"
 
 namespace tenth {
@@ -30,7 +29,7 @@ static_assert(sizeof(ShardHeader) == 104);
 // filled in. Returns it. Throws kIo.
 ShardHeader write_shard(const Path& path, ShardHeader header, const std::vector<std::vector<int32_t>>& documents);
 
-// A shard that is mapped to memory.
+// A shard that is read where its tokens are wanted.
 class Shard {
  public:
   // Checks the header, the file's size and the lengths. Throws kIo, and kInput with the file's name for what is no
@@ -38,18 +37,17 @@ class Shard {
   explicit Shard(const Path& path);
 
   const ShardHeader& header() const { return header_; }
-  const Path& path() const { return file_->path(); }
-  std::span<const uint32_t> lengths() const { return lengths_; }
-  // Copies tokens [begin, begin + out.size()) of the shard. Throws kInput for an id outside the vocabulary.
+  const Path& path() const { return file_.path(); }
+  const std::vector<uint32_t>& lengths() const { return lengths_; }
+  // Copies tokens [begin, begin + out.size()) of the shard. Throws kInput for an id outside the vocabulary, kIo.
   void copy(uint64_t begin, std::span<int32_t> out) const;
   // Whether the payload is what was written; reads the whole file.
   void verify() const;  // throws kInput where it is not
 
  private:
-  std::unique_ptr<MappedFile> file_;
+  FileReader file_;
   ShardHeader header_;
-  std::span<const uint32_t> lengths_;
-  const std::byte* tokens_ = nullptr;
+  std::vector<uint32_t> lengths_;
 };
 
 }  // namespace tenth

@@ -29,11 +29,13 @@ void set_deepseek_v3(ModelConfig& c, const Recipe& recipe) {
   c.num_nextn_predict_layers = size("num_nextn_predict_layers");
 }
 
-void set_llama(ModelConfig& c, const Recipe& recipe) {
+// llama and qwen3
+void set_dense(ModelConfig& c, const Recipe& recipe) {
   const int64_t kv_heads = size_of(recipe, "num_key_value_heads"), head_dim = size_of(recipe, "head_dim");
   c.num_key_value_heads = kv_heads ? kv_heads : c.num_attention_heads;
   c.head_dim = head_dim ? head_dim : c.hidden_size / c.num_attention_heads;
   c.rope_style = RopeStyle::kHalves;
+  c.qk_norm = c.model_type == "qwen3";
 }
 
 }  // namespace
@@ -72,10 +74,10 @@ ModelConfig model_config(const Recipe& recipe, const Tokenizer& tokenizer) {
   c.rms_norm_eps = recipe.real("model.rms_norm_eps");
   c.initializer_range = recipe.real("model.initializer_range");
   c.tie_word_embeddings = recipe.flag("model.tie_word_embeddings");
-  if (c.model_type == "llama")
-    set_llama(c, recipe);
-  else
+  if (c.model_type == "deepseek_v3")
     set_deepseek_v3(c, recipe);
+  else
+    set_dense(c, recipe);
   if (const auto id = tokenizer.eos_id()) c.eos_token_ids = {*id};
   c.bos_token_id = tokenizer.bos_id().value_or(-1);
   check_config(c, recipe.where("model.hidden_size"));

@@ -29,6 +29,23 @@ SizeClass size_class(size_t bytes) {
   return {(power - 8) * 4 + int(steps), (size_t(1) << power) + steps * quarter};
 }
 
+constexpr size_t kPage = size_t(2) << 20;
+bool large(size_t bytes) { return bytes >= 2 * kPage; }
+size_t whole_pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+
+// A map that begins at a multiple of kPage; null where the system refuses.
+void* map_aligned(size_t bytes) {
+  void* map = ::mmap(nullptr, bytes + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (map == MAP_FAILED) return nullptr;
+  const auto at = reinterpret_cast<uintptr_t>(map);
+  const size_t before = (kPage - at % kPage) % kPage;
+  auto* data = static_cast<std::byte*>(map) + before;
+  if (before) ::munmap(map, before);
+  ::munmap(data + bytes, kPage - before);
+  ::madvise(data, bytes, MADV_HUGEPAGE);
+  return data;
+}
+
 }  // namespace
 
 size_t block_bytes(size_t bytes) { return size_class(bytes).bytes; }
@@ -57,15 +74,15 @@ Storage* Device::acquire(size_t bytes) {
   return block;
 }
 
-// Batches of other lengths leave blocks of other sizes behind. What the pool would hold beyond an eighth more than was
+// Batches of other lengths leave blocks of other sizes behind. What the pool would hold beyond a sixteenth more than was
 // ever in use at a time goes back to the system, the largest blocks first.
 void Device::trim(size_t wanted) {
   const size_t in_use = statistics_.bytes_in_use + wanted, most = std::max(statistics_.peak_bytes_in_use, in_use);
   size_t held = in_use;
   for (const Storage* list : free_)
     for (const Storage* block = list; block; block = block->next_free) held += block->capacity;
-  for (size_t i = free_.size(); i-- > 0 && held > most + most / 8;)
-    while (free_[i] && held > most + most / 8) {
+  for (size_t i = free_.size(); i-- > 0 && held > most + most / 16;)
+    while (free_[i] && held > most + most / 16) {
       Storage* block = free_[i];
       free_[i] = block->next_free;
       held -= block->capacity;
@@ -112,16 +129,19 @@ void HostDevice::copy_to_host(void* host_data, const void* device_data, size_t b
 }
 
 // Large blocks in pages of 2 MiB where the system has them: a key-value cache or a batch of activations is walked from
-// end to end, and translating addresses by 4 KiB took a third of that time.
+// end to end, and translating addresses by 4 KiB took a third of that time. They are maps of their own: within the heap,
+// what is freed between blocks in use would stay with the process.
 void* HostDevice::allocate_raw(size_t bytes) {
-  constexpr size_t kPage = size_t(2) << 20;
-  const bool large = bytes >= 2 * kPage;
-  void* data = std::aligned_alloc(large ? kPage : 64, large ? (bytes + kPage - 1) / kPage * kPage : bytes);
+  void* data = large(bytes) ? map_aligned(whole_pages(bytes)) : std::aligned_alloc(64, bytes);
   require(data != nullptr, ErrorKind::kIo, "out of memory: the system refused {} bytes", bytes);
-  if (large) madvise(data, bytes, MADV_HUGEPAGE);
   return data;
 }
 
-void HostDevice::free_raw(void* data, size_t) { std::free(data); }
+void HostDevice::free_raw(void* data, size_t bytes) {
+  if (large(bytes))
+    ::munmap(data, whole_pages(bytes));
+  else
+    std::free(data);
+}
 
 }  // namespace tenth

@@ -86,12 +86,13 @@ std::vector<RecipeKey> own_keys() {
   // clang-format off
   return {
       // The names of config.json of deepseek_v3; the meanings are those of the DeepSeek-V2 and V3 reports.
-      choice("model.architecture", "deepseek_v3", {"deepseek_v3", "llama"}, "llama: dense, grouped-query attention"),
+      choice("model.architecture", "deepseek_v3", {"deepseek_v3", "llama", "qwen3"},
+             "llama: dense, grouped-query attention; qwen3: the same, each head's q and k normed"),
       integer("model.hidden_size", 128, "", 1, 65536, "width of the residual stream"),
       integer("model.num_hidden_layers", 4, "layers", 1, 1024, "blocks, without MTP modules"),
       integer("model.num_attention_heads", 4, "heads", 1, 1024, "attention heads"),
-      integer("model.num_key_value_heads", 0, "heads", 0, 1024, "llama: heads of keys and values; 0: as many as of queries"),
-      integer("model.head_dim", 0, "", 0, 4096, "llama: width of a head; 0: hidden_size / num_attention_heads"),
+      integer("model.num_key_value_heads", 0, "heads", 0, 1024, "llama, qwen3: heads of keys and values; 0: as many as of queries"),
+      integer("model.head_dim", 0, "", 0, 4096, "llama, qwen3: width of a head; 0: hidden_size / num_attention_heads"),
       integer("model.q_lora_rank", 0, "", 0, 65536, "width of the query latent; 0: queries straight from the stream"),
       integer("model.kv_lora_rank", 64, "", 1, 65536, "width of the key-value latent, which the cache holds"),
       integer("model.qk_nope_head_dim", 32, "", 1, 4096, "part of a query and key head without position"),

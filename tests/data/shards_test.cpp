@@ -52,6 +52,13 @@ TEST_F(Shards, EveryCutIsFoundWhenOpened) {
   expect_in("No such file", error_text([&] { Shard(folder_ / "none.bin"); }));
 }
 
+TEST_F(Shards, AFileThatIsCutWhileItIsReadIsAnError) {
+  const Shard shard(write());
+  std::filesystem::resize_file(folder_ / "s.bin", 130);
+  std::vector<int32_t> ids(8);
+  expect_in("cut short while it was in use", error_text([&] { shard.copy(0, ids); }));
+}
+
 TEST_F(Shards, IdsOutsideTheVocabularyAreNoTokens) {
   std::string bytes = read_file(write());
   bytes[bytes.size() - 1] = 0x7f;

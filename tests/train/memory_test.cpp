@@ -69,6 +69,13 @@ ModelConfig dense_config() {
   return c;
 }
 
+ModelConfig normed_config() {
+  ModelConfig c = dense_config();
+  c.model_type = "qwen3";
+  c.qk_norm = true;
+  return c;
+}
+
 double measured_peak(const ModelConfig& config, const MemoryPlan& plan) {
   check_config(config, "memory_test");
   Backend& backend = get_backend("cpu");
@@ -111,6 +118,7 @@ TEST(Memory, TheRealPeakIsThePredictedOne) {
           const MemoryPlan plan{tokens, 128, compute, muon, true, 2, recompute};
           expect_close(mixture_config(), plan);
           expect_close(dense_config(), plan);
+          expect_close(normed_config(), plan);
         }
 }
 
