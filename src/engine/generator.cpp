@@ -9,7 +9,6 @@
 #include "engine/host_logits.h"
 
 namespace tenth {
-
 Generator::Generator(Transformer& model, const GenerationOptions& options) : model_(model), options_(options) {
   require(options.slots >= 1, ErrorKind::kInput, "slots: expected at least 1, got {}", options.slots);
   require(!options.speculate || model.has_mtp(), ErrorKind::kInput,
@@ -137,66 +136,6 @@ BlockTables Generator::all_tables() {
   all_.resize(sequences_.size());
   std::iota(all_.begin(), all_.end(), size_t(0));
   return tables(all_);
-}
-
-void Generator::prefill(std::span<const size_t> leaders) {
-  Backend& backend = model_.backend();
-  std::vector<int32_t> ids, lengths, last_rows, next, kept_rows;
-  std::vector<Row> positions;
-  for (size_t leader : leaders) {
-    const std::vector<int32_t>& prompt = requests_[sequences_[leader].request].prompt;
-    for (size_t i = 0; i < prompt.size(); i++) {
-      positions.push_back({leader, int32_t(i)});
-      if (i + 1 < prompt.size()) {
-        kept_rows.push_back(int32_t(ids.size() + i));
-        next.push_back(prompt[i + 1]);
-      }
-    }
-    ids.insert(ids.end(), prompt.begin(), prompt.end());
-    lengths.push_back(int32_t(prompt.size()));
-    last_rows.push_back(int32_t(ids.size()) - 1);
-  }
-  statistics_.prompt_tokens += int64_t(ids.size());
-  Pass pass;
-  pass.batch = make_batch(backend, ids, lengths, tables(leaders));
-  pass.cache = &cache_;
-  pass.record_routing = options_.record_routing;
-  const Tensor hidden = model_.hidden(pass).value();
-  const auto gather = [&](const std::vector<int32_t>& rows) {
-    Tensor y = Tensor::make(backend, hidden.dtype(), {int64_t(rows.size()), hidden.dim(1)});
-    backend.gather_rows(y, hidden, Tensor::from_host(backend, rows));
-    return y;
-  };
-  record_routing(pass, positions);
-  if (options_.speculate && !next.empty()) {
-    // All positions whose next token the prompt knows; the last one follows when it is drawn.
-    Pass ahead;
-    std::vector<int32_t> shorter;
-    std::vector<size_t> theirs;
-    for (size_t i = 0; i < lengths.size(); i++) {
-      if (lengths[i] == 1) continue;
-      shorter.push_back(lengths[i] - 1);
-      theirs.push_back(leaders[i]);
-    }
-    ahead.batch = make_batch(backend, next, shorter, tables(theirs));
-    ahead.cache = &cache_;
-    model_.mtp_hidden(gather(kept_rows), ahead.batch.ids, ahead);
-  }
-  for (const BlockPool::Copy& copy : copies_) copy_block(cache_, copy.to, copy.from);
-  copies_.clear();
-  rows_.clear();
-  row_index_.clear();
-  for (size_t i = 0; i < leaders.size(); i++) {
-    const size_t leader = leaders[i], end = i + 1 < leaders.size() ? leaders[i + 1] : sequences_.size();
-    for (size_t s = leader; s < end; s++) {
-      if (s > leader) sequences_[s].out->experts = sequences_[leader].out->experts;
-      rows_.push_back({s, lengths[i] - 1});
-      row_index_.push_back(last_rows[i]);
-    }
-  }
-  const Tensor last = gather(row_index_);
-  draw(model_.logits(last).value(), rows_);
-  make_drafts(last);
 }
 
 void Generator::step() {

@@ -75,10 +75,20 @@ class Generator {
     int32_t position;
   };
 
+  struct Prompts {
+    std::vector<int32_t> ids, lengths, last_rows;
+    std::vector<Row> places;  // of each id
+  };
+
   void check(std::span<const GenerationRequest> requests) const;
   void reserve_cache(std::span<const GenerationRequest> requests);
   void admit();
   void add_sequence(size_t leader);  // a sample of the next request; leader: its first that is running, maybe this one
+  Prompts prompts_of(std::span<const size_t> leaders) const;
+  Tensor gather(const Tensor& hidden, const std::vector<int32_t>& rows) const;
+  Tensor read_whole(std::span<const size_t> leaders, const Prompts& prompts);
+  void read_ahead(std::span<const size_t> leaders, const Prompts& prompts, const Tensor& hidden);
+  Tensor read_in_parts(std::span<const size_t> leaders, const Prompts& prompts);
   void prefill(std::span<const size_t> leaders);
   BlockTables tables(std::span<const size_t> sequences);  // valid until the next call
   BlockTables all_tables();
