@@ -1,5 +1,5 @@
-// The output head fused with the log-probability of given tokens: logits exist only for a chunk of rows at a time, in
-// the forward pass and, made again, in the backward pass.
+// The output head fused with the log-probability of given tokens: logits exist only for a chunk of rows at a time. The
+// backward pass makes them again, unless its gradient is known beforehand.
 #pragma once
 #include "autograd/tape.h"
 #include "autograd/weight.h"
@@ -18,10 +18,16 @@ struct LogprobOptions {
   // z-loss (PaLM, arXiv 2204.02311, section 5): the backward pass adds the gradient of z_weight lse^2, summed over the
   // rows with a target.
   double z_weight = 0;
+  // (N) G: d loss / d logprobs, where it is known before they are, as in cross-entropy. The gradients of x and w are
+  // then made here, of the logits at hand, and the backward pass, which must start from this very tensor, hands that of
+  // x on.
+  Tensor dlogprobs = {};
 };
 TokenLogprobs linear_logprobs(const Var& x, Weight& w, const Tensor& targets, const LogprobOptions& options = {});
 
-// Logits that exist at a time, at most.
+// Logits that exist at a time where dlogprobs is given, at most.
 int64_t logits_at_a_time(int64_t tokens, int64_t vocabulary);
+// Of those, the ones whose gradient exists beside them, in the type of x.
+int64_t logit_gradients_at_a_time(int64_t tokens, int64_t vocabulary);
 
 }  // namespace tenth::ops

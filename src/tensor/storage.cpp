@@ -74,8 +74,8 @@ Storage* Device::acquire(size_t bytes) {
   return block;
 }
 
-// Batches of other lengths leave blocks of other sizes behind. What the pool would hold beyond a sixteenth more than was
-// ever in use at a time goes back to the system, the largest blocks first.
+// Batches of other lengths leave blocks of other sizes behind. What the pool would hold beyond a sixteenth more than
+// was ever in use at a time goes back to the system, the largest blocks first.
 void Device::trim(size_t wanted) {
   const size_t in_use = statistics_.bytes_in_use + wanted, most = std::max(statistics_.peak_bytes_in_use, in_use);
   size_t held = in_use;
@@ -129,8 +129,8 @@ void HostDevice::copy_to_host(void* host_data, const void* device_data, size_t b
 }
 
 // Large blocks in pages of 2 MiB where the system has them: a key-value cache or a batch of activations is walked from
-// end to end, and translating addresses by 4 KiB took a third of that time. They are maps of their own: within the heap,
-// what is freed between blocks in use would stay with the process.
+// end to end, and translating addresses by 4 KiB took a third of that time. They are maps of their own: within the
+// heap, what is freed between blocks in use would stay with the process.
 void* HostDevice::allocate_raw(size_t bytes) {
   void* data = large(bytes) ? map_aligned(whole_pages(bytes)) : std::aligned_alloc(64, bytes);
   require(data != nullptr, ErrorKind::kIo, "out of memory: the system refused {} bytes", bytes);

@@ -85,16 +85,17 @@ CrossEntropy cross_entropy(Transformer& model, const Var& hidden, const std::vec
   CrossEntropy result;
   result.count = std::count_if(targets.begin(), targets.end(), [](int32_t t) { return t >= 0; });
   const double over = double(std::max<int64_t>(1, divisor ? divisor : result.count));
-  const auto head =
-      ops::linear_logprobs(hidden, model.head(), Tensor::from_host(backend, targets), {.z_weight = z_weight / over});
+  std::vector<double> gradient(targets.size());
+  for (size_t i = 0; i < targets.size(); i++) gradient[i] = targets[i] >= 0 ? -weight / over : 0;
+  const Tensor dlogprobs = to_device(backend, gradient_type(hidden.value().dtype()), gradient);
+  const auto head = ops::linear_logprobs(hidden, model.head(), Tensor::from_host(backend, targets),
+                                         {.z_weight = z_weight / over, .dlogprobs = dlogprobs});
   if (z_weight != 0) {
     const std::vector<double> lse = to_doubles(head.lse);
     for (size_t i = 0; i < lse.size(); i++) result.z_loss += targets[i] >= 0 ? lse[i] * lse[i] / over : 0;
   }
   for (double logprob : to_doubles(head.logprobs.value())) result.mean -= logprob / over;
-  std::vector<double> gradient(targets.size());
-  for (size_t i = 0; i < targets.size(); i++) gradient[i] = targets[i] >= 0 ? -weight / over : 0;
-  result.root = {head.logprobs, to_device(backend, head.logprobs.value().dtype(), gradient)};
+  result.root = {head.logprobs, dlogprobs};
   return result;
 }
 

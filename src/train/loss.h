@@ -48,8 +48,8 @@ struct LossResult {
   int64_t tokens = 0;                               // scored
 };
 
-// The loss; its gradient is added to the weights' gradients. Throws kNumeric where the loss is not finite, before any
-// gradient is touched.
+// The loss; its gradient is added to the weights' gradients. Throws kNumeric where the loss is not finite; the
+// gradients are of no use then.
 LossResult loss_and_gradients(Transformer& model, const Examples& examples, const LossSettings& settings);
 LossResult loss_only(Transformer& model, const Examples& examples, const LossSettings& settings);
 

@@ -212,18 +212,23 @@ std::vector<MemoryLine> activation_lines(const ModelConfig& c, const MemoryPlan&
   return lines;
 }
 
-// The backward pass begins with the head, then the feed-forward of the last block, while all else is still saved.
+// The head's gradients are made at the end of the forward pass; the backward pass begins with the feed-forward of the
+// last block. All else is still saved then.
 double in_flight_bytes(const ModelConfig& c, const MemoryPlan& plan, bool mtp) {
   const double n = double(plan.batch_tokens), size = double(size_of(plan.compute)), d = double(c.hidden_size);
-  const double logits = double(ops::logits_at_a_time(plan.batch_tokens, c.vocab_size)), row = block(n * d * size);
+  const double row = block(n * d * size);
+  const double logits = double(ops::logits_at_a_time(plan.batch_tokens, c.vocab_size)),
+               gradients = double(ops::logit_gradients_at_a_time(plan.batch_tokens, c.vocab_size));
   const bool sparse = c.n_routed_experts > 0 && (mtp || c.sparse_layer.back());
   const double k = sparse ? c.gate.experts_per_token : 1;
   const double width = block(n * k * size * double(sparse ? c.moe_intermediate_size : c.intermediate_size));
   const double dispatched = block(n * k * d * size);
-  double head = block(kG * logits) + (size != kG ? block(size * logits) + block(kG * n * d) : 0) + row;
+  const bool copied = size != kG || gradients < logits;
+  double head = block(kG * logits) + block(kG * n * d) + (copied ? block(size * gradients) : 0);
   // Gradients of the sum and of the two branches; of the down projection's result and of its input.
   double last = 3 * row + dispatched + width;
-  if (plan.recompute) head += row, last += width + (sparse ? dispatched : 0) + row;  // made again
+  if (mtp) head += row, last += row;                                    // the main head's
+  if (plan.recompute) last += width + (sparse ? dispatched : 0) + row;  // made again
   return std::max(head, last);
 }
 

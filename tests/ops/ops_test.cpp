@@ -35,6 +35,47 @@ TEST(LinearLogprobs, ChunksAreOnesBits) {
   }
 }
 
+// Where the gradient of the log-probabilities is given beforehand, the gradients are those of the backward pass: the
+// same products, summed over rows and columns in other pieces. Two chunks of rows, three blocks of columns.
+TEST(LinearLogprobs, GradientsMadeAtOnceAreThoseOfTheBackwardPass) {
+  constexpr int64_t kVocabulary = 20'000, kTokens = 700, kWidth = 6;
+  for (const char* name : {"reference", "cpu"}) {
+    Backend& backend = get_backend(name);
+    Rng rng(7);
+    Weight w = frozen(backend, DType::kF32, {kVocabulary, kWidth}, 4);
+    std::vector<int32_t> targets;
+    for (int64_t n = 0; n < kTokens; n++) targets.push_back(n % 9 == 0 ? -1 : int32_t(rng.below(kVocabulary)));
+    const Tensor dlogprobs = random_tensor(backend, DType::kF32, {kTokens}, rng);
+    const Tensor inputs = random_tensor(backend, DType::kF32, {kTokens, kWidth}, rng);
+    const auto gradients = [&](const Tensor& known) {
+      w.grad = full(backend, DType::kF32, w.shape, known ? 5 : 0);
+      w.grad_is_zero = known.defined();  // assigned to, whatever was there
+      const Var x = Var::with_gradient(inputs);
+      Tape tape;
+      const auto head =
+          ops::linear_logprobs(x, w, ints(backend, targets), {.temperature = 0.7, .z_weight = 0.2, .dlogprobs = known});
+      const Tape::Root root{head.logprobs, dlogprobs};
+      tape.backward({&root, 1});
+      return std::pair(values_of(x.gradient()), values_of(w.grad));
+    };
+    const auto [dx, dw] = gradients(dlogprobs);
+    const auto [wanted_dx, wanted_dw] = gradients({});
+    expect_close(dx, wanted_dx, 1e-5, 1e-5, std::string(name) + " dx");
+    expect_close(dw, wanted_dw, 1e-5, 1e-5, std::string(name) + " dw");
+  }
+}
+
+TEST(LinearLogprobs, AGradientGivenBeforehandIsTheOneThatComes) {
+  Backend& backend = get_backend("reference");
+  Weight w = frozen(backend, DType::kF64, {3, 2}, 1);
+  const Var x = Var::with_gradient(full(backend, DType::kF64, {2, 2}, 1));
+  Tape tape;
+  const auto head =
+      ops::linear_logprobs(x, w, ints(backend, {0, 1}), {.dlogprobs = full(backend, DType::kF64, {2}, 1)});
+  const Tape::Root root{head.logprobs, full(backend, DType::kF64, {2}, 2)};
+  EXPECT_THROW(tape.backward({&root, 1}), Error);
+}
+
 TEST(LinearLogprobs, KnownNumbers) {
   Backend& backend = get_backend("reference");
   Weight w;
