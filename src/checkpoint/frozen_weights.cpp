@@ -137,10 +137,17 @@ void load_dense(Backend& backend, DType type, const Matrix& matrix, bool keep_bl
   if (weight.packed && (!weight.rows_read || halves)) weight.compute = Tensor();
 }
 
+void read_ahead(const Matrix& matrix) {
+  for (const Part& part : matrix.parts) want_pages(part.source->data);
+}
+
 }  // namespace
 
 void load_frozen_weights(Transformer& model, const WeightSource& source) {
-  for (const Matrix& matrix : matrices_of(model, source)) {
+  const std::vector<Matrix> matrices = matrices_of(model, source);
+  for (size_t i = 0; i < matrices.size(); i++) {
+    const Matrix& matrix = matrices[i];
+    if (i + 1 < matrices.size()) read_ahead(matrices[i + 1]);  // the disk reads it meanwhile
     if (model.keeps_blocks() && stays_in_blocks(matrix))
       load_blocks(model.backend(), matrix);
     else
