@@ -27,6 +27,11 @@ enum class RopeStyle {
   kHalves,    // (x_i, x_{i + d/2}): Llama, Qwen
 };
 
+// Which of the keys up to its own a token sees: of its place i in its sequence, the places max(0, i - window + 1) … i.
+struct Sight {
+  int64_t window = 0;  // 0: all
+};
+
 struct AttentionArgs {
   // Queries. Keys are the concatenation [k ; k_rope] where k_rope is one row shared by all heads (MLA), or k alone.
   Tensor q;         // (N, H, dk + dr) T
@@ -35,6 +40,7 @@ struct AttentionArgs {
   Tensor v;         // (N, Hkv, dv) T, rows and heads may be apart
   Tensor segments;  // (S + 1) i32: tokens of sequence s are [segments[s], segments[s + 1]); attention is causal within
   double scale = 1;
+  Sight sight = {};
 };
 
 // A paged cache of keys and values. Its unit of memory is a block, which holds this many neighbouring positions of a
@@ -176,7 +182,8 @@ class Backend : public Device {
   virtual void swiglu_backward(const Tensor& dgate_up, const Tensor& dy, const Tensor& gate_up) = 0;
 
   // --- attention -----------------------------------------------------------------------------------------------------
-  // out_i = sum_j softmax_j(scale q_i . k_j) v_j over j <= i of the same sequence.  out (N, H, dv) T; lse (N, H) G.
+  // out_i = sum_j softmax_j(scale q_i . k_j) v_j over the j <= i of the same sequence that i sees.  out (N, H, dv) T;
+  // lse (N, H) G.
   virtual void attention_forward(const Tensor& out, const Tensor& lse, const AttentionArgs& args) = 0;
   // dk, dv: shapes and strides of k, v; dk_rope (N, dr): the sum over heads, where args.k_rope is defined.
   virtual void attention_backward(const Tensor& dq, const Tensor& dk, const Tensor& dk_rope, const Tensor& dv,
@@ -186,11 +193,11 @@ class Backend : public Device {
   // Hkv, dv) T: rows and heads may be apart. A latent cache: k (N, 1, rk), v not defined.
   virtual void cache_store(const LayerCache& cache, const Tensor& k, const Tensor& k_rope, const Tensor& v,
                            const CachePlaces& places) = 0;
-  // Attention of new tokens over the cache, their own keys and values stored already: a token at position p sees the
+  // Attention of new tokens over the cache, their own keys and values stored already: a token at position p may see the
   // positions 0 … p of its sequence.  out (N, H, dv) T; q (N, H, d) T, rows. Where the cache holds keys and values, the
   // bits are those of attention_forward.
   virtual void cached_attention(const Tensor& out, const Tensor& q, const LayerCache& cache, const CachePlaces& places,
-                                double scale) = 0;
+                                double scale, const Sight& sight) = 0;
   // MLA's absorption (decode). w (H, dn + dv, rk) T is kv_b_proj by heads: first the dn rows of keys, then dv of
   // values. q_latent[:, h, :rk] = q_nope[:, h] w[h, :dn];  q_nope (N, H, dn) T; q_latent (N, H, >= rk) T: both rows and
   // heads apart.

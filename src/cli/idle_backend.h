@@ -38,7 +38,7 @@ class IdleBackend : public HostBackend {
   void attention_forward(T, T, const AttentionArgs&) override {}
   void attention_backward(T, T, T, T, T, T, T, const AttentionArgs&) override {}
   void cache_store(const LayerCache&, T, T, T, const CachePlaces&) override {}
-  void cached_attention(T, T, const LayerCache&, const CachePlaces&, double) override {}
+  void cached_attention(T, T, const LayerCache&, const CachePlaces&, double, const Sight&) override {}
   void mla_absorb_query(T, T, T) override {}
   void mla_absorb_output(T, T, T) override {}
   void gate_forward(T, T, T, T, T, bool, const GateArgs&) override {}

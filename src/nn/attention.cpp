@@ -81,7 +81,7 @@ Var MLA::forward(const Var& x, const Pass& pass, LayerCache* cache) {
 Tensor MLA::decode_expanded(const Tensor& q, const Pass& pass, const LayerCache& cache) const {
   Backend& backend = backend_of(q);
   Tensor out = Tensor::make(backend, q.dtype(), {q.dim(0), heads_, value_dim_});
-  backend.cached_attention(out, q, cache, pass.batch.places, scale_);
+  backend.cached_attention(out, q, cache, pass.batch.places, scale_, {});
   return out.view({q.dim(0), heads_ * value_dim_});
 }
 
@@ -99,7 +99,7 @@ Tensor MLA::decode_absorbed(const Tensor& q, const Pass& pass, const LayerCache&
   else
     backend.block_heads_forward(q_latent, q_nope, kv_b_->absorbed_keys);
   backend.copy(q_latent.slice(2, latent_dim_, row), q.slice(2, nope_dim_, nope_dim_ + rope_dim_));
-  backend.cached_attention(mixed, q_latent, cache, pass.batch.places, scale_);
+  backend.cached_attention(mixed, q_latent, cache, pass.batch.places, scale_, {});
   if (kv_b)
     backend.mla_absorb_output(out, mixed, kv_b);
   else
@@ -116,13 +116,15 @@ Tensor MLA::kv_b_by_heads(DType type) const {
   return expand.view({heads_, nope_dim_ + value_dim_, latent_dim_});
 }
 
-GroupedQueryAttention::GroupedQueryAttention(const ModelConfig& c, ParameterList& parameters, const std::string& prefix)
+GroupedQueryAttention::GroupedQueryAttention(const ModelConfig& c, int64_t layer, ParameterList& parameters,
+                                             const std::string& prefix)
     : heads_(c.num_attention_heads),
       kv_heads_(c.num_key_value_heads),
       head_dim_(c.head_dim),
       scale_(c.softmax_scale()),
       eps_(c.rms_norm_eps),
-      rope_style_(c.rope_style) {
+      rope_style_(c.rope_style),
+      sight_{c.window_of(layer)} {
   const int64_t d = c.hidden_size, wide = heads_ * head_dim_, narrow = kv_heads_ * head_dim_;
   q_ = parameters.add(prefix + "q_proj.weight", {wide, d}, kMatrix);
   k_ = parameters.add(prefix + "k_proj.weight", {narrow, d}, kMatrix);
@@ -161,10 +163,12 @@ Var GroupedQueryAttention::forward(const Var& x, const Pass& pass, LayerCache* c
   }
   if (cache && pass.decode) {
     Tensor out = Tensor::make(backend, q.value().dtype(), {tokens, heads_, head_dim_});
-    backend.cached_attention(out, q.value().view({tokens, heads_, head_dim_}), *cache, pass.batch.places, scale_);
+    backend.cached_attention(out, q.value().view({tokens, heads_, head_dim_}), *cache, pass.batch.places, scale_,
+                             sight_);
     return ops::linear(out.view({tokens, heads_ * head_dim_}), *o_);
   }
-  return ops::linear(ops::gqa_attention(q, k, v, pass.batch.segments, {heads_, kv_heads_, head_dim_}, scale_), *o_);
+  const ops::GqaShape shape{heads_, kv_heads_, head_dim_, sight_};
+  return ops::linear(ops::gqa_attention(q, k, v, pass.batch.segments, shape, scale_), *o_);
 }
 
 }  // namespace tenth

@@ -36,7 +36,8 @@ class MLA : public Attention {
 
 class GroupedQueryAttention : public Attention {
  public:
-  GroupedQueryAttention(const ModelConfig& config, ParameterList& parameters, const std::string& prefix);
+  // layer: of num_hidden_layers; it says whether tokens see a window only.
+  GroupedQueryAttention(const ModelConfig& config, int64_t layer, ParameterList& parameters, const std::string& prefix);
   Var forward(const Var& x, const Pass& pass, LayerCache* cache) override;
 
  private:
@@ -46,6 +47,7 @@ class GroupedQueryAttention : public Attention {
   int64_t heads_, kv_heads_, head_dim_;
   double scale_, eps_;
   RopeStyle rope_style_;
+  Sight sight_;
   WeightPtr q_, k_, v_, o_;
   WeightPtr q_bias_, k_bias_, v_bias_;  // or null
   WeightPtr q_norm_, k_norm_;           // or null

@@ -76,6 +76,7 @@ void check_config(const ModelConfig& c, const std::string& where) {
     require(c.num_attention_heads % c.num_key_value_heads == 0, ErrorKind::kInput,
             "{}: num_attention_heads: expected a multiple of num_key_value_heads {}, got {}", where,
             c.num_key_value_heads, c.num_attention_heads);
+    if (!c.sliding_layer.empty()) check.size("sliding_window", c.sliding_window, int64_t(1) << 31);
   }
   require(c.rope_dim() % 2 == 0, ErrorKind::kInput,
           "{}: {}: expected an even number (dimensions rotate in pairs), got {}", where,

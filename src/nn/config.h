@@ -34,8 +34,10 @@ struct ModelConfig {
   int64_t num_attention_heads = 0;
   // Grouped-query attention
   int64_t num_key_value_heads = 0, head_dim = 0;
-  bool attention_bias = false;  // on q, k and v
-  bool qk_norm = false;         // RMSNorm of each head's q and k before rotation
+  bool attention_bias = false;      // on q, k and v
+  bool qk_norm = false;             // RMSNorm of each head's q and k before rotation
+  int64_t sliding_window = 0;       // the last so many tokens, its own included, are all that one sees …
+  std::vector<bool> sliding_layer;  // … in these of the num_hidden_layers; empty: in none
   // Multi-head latent attention, where kv_lora_rank > 0
   int64_t q_lora_rank = 0;  // 0: a plain q_proj
   int64_t kv_lora_rank = 0, qk_nope_head_dim = 0, qk_rope_head_dim = 0, v_head_dim = 0;
@@ -55,6 +57,9 @@ struct ModelConfig {
   int64_t query_dim() const { return mla() ? qk_nope_head_dim + qk_rope_head_dim : head_dim; }
   int64_t rope_dim() const { return mla() ? qk_rope_head_dim : head_dim; }
   int64_t value_dim() const { return mla() ? v_head_dim : head_dim; }
+  int64_t window_of(int64_t layer) const {  // 0: the whole context
+    return size_t(layer) < sliding_layer.size() && sliding_layer[size_t(layer)] ? sliding_window : 0;
+  }
   double softmax_scale() const;  // query_dim^(-1/2), times mscale^2 under YaRN (MLA)
 };
 

@@ -11,13 +11,13 @@ namespace tenth {
 
 using Role = Parameter::Role;
 
-Block::Block(const ModelConfig& c, bool sparse, ParameterList& parameters, const std::string& prefix)
+Block::Block(const ModelConfig& c, int64_t layer, bool sparse, ParameterList& parameters, const std::string& prefix)
     : eps_(c.rms_norm_eps),
       input_norm_(parameters.add(prefix + "input_layernorm.weight", {c.hidden_size}, Role::kVector)) {
   if (c.mla())
     attention_ = std::make_unique<MLA>(c, parameters, prefix + "self_attn.");
   else
-    attention_ = std::make_unique<GroupedQueryAttention>(c, parameters, prefix + "self_attn.");
+    attention_ = std::make_unique<GroupedQueryAttention>(c, layer, parameters, prefix + "self_attn.");
   post_attention_norm_ = parameters.add(prefix + "post_attention_layernorm.weight", {c.hidden_size}, Role::kVector);
   if (sparse) {
     auto mixture = std::make_unique<MoE>(c, parameters, prefix + "mlp.");
@@ -42,7 +42,7 @@ MTP::MTP(const ModelConfig& c, ParameterList& parameters, const std::string& pre
       enorm_(parameters.add(prefix + "enorm.weight", {c.hidden_size}, Role::kVector)),
       hnorm_(parameters.add(prefix + "hnorm.weight", {c.hidden_size}, Role::kVector)),
       eh_proj_(parameters.add(prefix + "eh_proj.weight", {c.hidden_size, 2 * c.hidden_size}, Role::kMatrix, true)),
-      block_(c, c.n_routed_experts > 0, parameters, prefix),
+      block_(c, c.num_hidden_layers, c.n_routed_experts > 0, parameters, prefix),
       head_norm_(parameters.add(prefix + "shared_head.norm.weight", {c.hidden_size}, Role::kVector)) {}
 
 Var MTP::forward(const Var& hidden, const Var& next_embedding, Pass& pass, LayerCache* cache) {
@@ -58,7 +58,8 @@ Transformer::Transformer(const ModelConfig& config, Backend& backend, ComputeTyp
   embedding_->rows_read = true;
   for (int64_t layer = 0; layer < config.num_hidden_layers; layer++) {
     const bool sparse = config.n_routed_experts > 0 && config.sparse_layer.at(size_t(layer));
-    blocks_.push_back(std::make_unique<Block>(config, sparse, parameters_, fmt::format("model.layers.{}.", layer)));
+    blocks_.push_back(
+        std::make_unique<Block>(config, layer, sparse, parameters_, fmt::format("model.layers.{}.", layer)));
     if (blocks_.back()->mixture()) mixtures_.push_back(blocks_.back()->mixture());
   }
   norm_ = parameters_.add("model.norm.weight", {d}, Role::kVector);

@@ -21,7 +21,8 @@ struct Stream {
 // x <- x + Attention(norm(x)); x <- x + FeedForward(norm(x))
 class Block {
  public:
-  Block(const ModelConfig& config, bool sparse, ParameterList& parameters, const std::string& prefix);
+  // layer: 0 … num_hidden_layers - 1, or num_hidden_layers for that of the MTP module.
+  Block(const ModelConfig& config, int64_t layer, bool sparse, ParameterList& parameters, const std::string& prefix);
   Stream forward(const Stream& stream, Pass& pass, LayerCache* cache);
   MoE* mixture() const { return mixture_; }
 

@@ -23,7 +23,8 @@ AttentionArgs arguments(const Var& q, const Var& k, const Var& v, const Tensor& 
           Tensor(),
           v.value().view({-1, s.kv_heads, s.head_dim}),
           segments,
-          scale};
+          scale,
+          s.sight};
 }
 
 AttentionArgs arguments(const Var& q, const Var& kv, const Var& k_rope, const Tensor& segments, const MlaShape& s,

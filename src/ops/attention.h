@@ -7,6 +7,7 @@ namespace tenth::ops {
 // Grouped-query attention. q (N, H d), k and v (N, Hkv d) contiguous -> (N, H d).
 struct GqaShape {
   int64_t heads, kv_heads, head_dim;
+  Sight sight = {};
 };
 Var gqa_attention(const Var& q, const Var& k, const Var& v, const Tensor& segments, const GqaShape& shape,
                   double scale);

@@ -207,7 +207,7 @@ TEST(AttentionFacts, AbsorbedIsExpanded) {
          absorbed = unset({n, heads, value});
   backend().mla_absorb_query(q_latent, q.slice(2, 0, nope), w);
   backend().copy(q_latent.slice(2, latent, latent + rope), q.slice(2, nope, nope + rope));
-  backend().cached_attention(mixed, q_latent, cache, places, 0.4);
+  backend().cached_attention(mixed, q_latent, cache, places, 0.4, {});
   backend().mla_absorb_output(absorbed, mixed, w);
   expect_close(values_of(absorbed), values_of(expanded), 0, 1e-12, "out");
 }

@@ -143,13 +143,14 @@ TEST(Gradient, Swiglu) {
 
 struct AttentionForm {
   int64_t heads, key_heads, nope, rope, value;
+  int64_t window = 0;
 };
 
 // MHA, GQA, MQA, MLA (keys and values are parts of one tensor, one rotary key for all heads), widths of 1.
 TEST(Gradient, Attention) {
   Rng rng(7);
   for (const AttentionForm& f :
-       {AttentionForm{2, 2, 3, 0, 3}, {4, 2, 3, 0, 5}, {3, 1, 4, 0, 2}, {3, 3, 3, 2, 4}, {1, 1, 1, 0, 1}}) {
+       {AttentionForm{2, 2, 3, 0, 3}, {4, 2, 3, 0, 5}, {3, 1, 4, 0, 2, 3}, {3, 3, 3, 2, 4, 2}, {1, 1, 1, 0, 1}}) {
     const std::vector<int32_t> bounds = {0, 0, 4, 4, 5, 11, 11};
     const int64_t n = bounds.back();
     Tensor kv = random(rng, {n, f.key_heads, f.nope + f.value}), dkv = unset(kv.shape());
@@ -160,6 +161,7 @@ TEST(Gradient, Attention) {
     if (f.rope) args.k_rope = random(rng, {n, f.rope});
     args.segments = int_tensor(bounds);
     args.scale = 0.7;
+    args.sight.window = f.window;
     Tensor dout = random(rng, {n, f.heads, f.value}), out = unset(dout.shape()), lse = unset({n, f.heads});
     auto loss = [&] {
       backend().attention_forward(out, lse, args);

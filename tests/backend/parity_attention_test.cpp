@@ -10,6 +10,8 @@ struct Form {
 const Form kForms[] = {{1, 1, 1, 0, 1},   {4, 4, 16, 0, 16}, {4, 2, 33, 0, 33}, {3, 1, 8, 0, 8},
                        {4, 4, 16, 8, 16}, {2, 2, 24, 9, 40}, {6, 2, 64, 0, 64}, {2, 2, 128, 64, 128}};
 const std::vector<std::vector<int32_t>> kSegments = {{0, 1}, {0, 0}, {0, 0, 5, 5, 6, 23, 23}, {0, 70}, {0, 3, 67, 132}};
+// Windows within a vector, a group of rows, a block and across blocks; the last of them shows everything.
+const int64_t kWindows[] = {0, 1, 5, 40, 64, 65, 300};
 
 std::string text_of(const Form& f) {
   return "H " + std::to_string(f.heads) + "/" + std::to_string(f.key_heads) + " d " + std::to_string(f.nope) + "+" +
@@ -53,17 +55,23 @@ void each_case(const Body& body) {
       for (const Form& form : kForms)
         for (const auto& segments : kSegments) {
           if (form.nope == 128 && segments.back() > 70) continue;  // the reference is slow
-          SCOPED_TRACE(text_of(dtype, layout) + " " + text_of(form) + " N " + std::to_string(segments.back()));
-          body(dtype, layout, form, segments);
-          if (::testing::Test::HasFailure()) return;
+          for (int64_t window : kWindows) {
+            const bool wide = form.nope >= 64 || layout == Layout::kRowsApart;
+            if (window >= std::max(2, segments.back()) || (wide && window > 0 && window != 40)) continue;
+            SCOPED_TRACE(text_of(dtype, layout) + " " + text_of(form) + " N " + std::to_string(segments.back()) +
+                         " window " + std::to_string(window));
+            body(dtype, layout, form, segments, Sight{window});
+            if (::testing::Test::HasFailure()) return;
+          }
         }
 }
 
 TEST(ParityAttention, Forward) {
-  each_case([](DType dtype, Layout layout, const Form& f, const std::vector<int32_t>& segments) {
+  each_case([](DType dtype, Layout layout, const Form& f, const std::vector<int32_t>& segments, const Sight& sight) {
     check_parity(
         [&](Trial& t) {
           AttentionArgs args = make_args(t, dtype, f, segments);
+          args.sight = sight;
           Tensor out = t.dense_out(dtype, {segments.back(), f.heads, f.value});
           Tensor lse = t.dense_out(DType::kF32, {segments.back(), f.heads});
           t.backend.attention_forward(out, lse, args);
@@ -75,13 +83,14 @@ TEST(ParityAttention, Forward) {
 }
 
 TEST(ParityAttention, Backward) {
-  each_case([](DType dtype, Layout layout, const Form& f, const std::vector<int32_t>& segments) {
+  each_case([](DType dtype, Layout layout, const Form& f, const std::vector<int32_t>& segments, const Sight& sight) {
     const int64_t n = segments.back();
     // out and lse come from the reference, so that both backends start from the same numbers.
     Values out_values, lse_values;
     check_parity(
         [&](Trial& t) {
           AttentionArgs args = make_args(t, dtype, f, segments);
+          args.sight = sight;
           Tensor out = t.dense_out(dtype, {n, f.heads, f.value}), lse = t.dense_out(DType::kF32, {n, f.heads});
           if (t.oracle()) {
             t.backend.attention_forward(out, lse, args);
@@ -119,11 +128,14 @@ TEST(ParityAttention, LargeScores) {
 // A sequence has the same bits alone as among others, and a token the same bits whatever comes after it.
 TEST(ParityAttention, SequencesAloneAndPrefixes) {
   for (DType dtype : kTypes)
-    for (const Form& f : kForms) {
-      SCOPED_TRACE(std::string(name_of(dtype)) + " " + text_of(f));
+    for (size_t i = 0; i < std::size(kForms); i++) {
+      const Form& f = kForms[i];
+      const Sight sight{kWindows[i % std::size(kWindows)]};
+      SCOPED_TRACE(std::string(name_of(dtype)) + " " + text_of(f) + " window " + std::to_string(sight.window));
       const std::vector<int32_t> segments = {0, 3, 3, 74, 75, 110};
       Trial t(subject(), Layout::kAligned, 7);
       AttentionArgs args = make_args(t, dtype, f, segments);
+      args.sight = sight;
       auto run = [&](int64_t begin, int64_t end, const std::vector<int32_t>& bounds) {
         AttentionArgs part = args;
         part.q = args.q.slice(0, begin, end);
@@ -243,11 +255,15 @@ void each_cache_case(const Body& body) {
               CacheForms{16, 1, 576, 512, true}}) {
           if (layout == Layout::kRowsApart && f.width != 33 && f.width != 40) continue;
           if (f.width == 576 && places.sequences.size() > 4) continue;
-          SCOPED_TRACE(text_of(dtype, layout) + " H " + std::to_string(f.heads) + "/" + std::to_string(f.key_heads) +
-                       " d " + std::to_string(f.width) + (f.latent ? " latent" : "") + " N " +
-                       std::to_string(places.sequences.size()));
-          body(dtype, layout, places, f);
-          if (::testing::Test::HasFailure()) return;
+          for (int64_t window : kWindows) {
+            if (window > 0 && f.width != 33 && f.width != 40) continue;  // the reference is slow
+            if (window > 0 && window != (dtype == DType::kF32 ? 5 : 65)) continue;
+            SCOPED_TRACE(text_of(dtype, layout) + " H " + std::to_string(f.heads) + "/" + std::to_string(f.key_heads) +
+                         " d " + std::to_string(f.width) + (f.latent ? " latent" : "") + " N " +
+                         std::to_string(places.sequences.size()) + " window " + std::to_string(window));
+            body(dtype, layout, places, f, Sight{window});
+            if (::testing::Test::HasFailure()) return;
+          }
         }
 }
 
@@ -267,13 +283,13 @@ LayerCache stored_cache(Trial& t, DType dtype, const CacheCase& places, const Ca
 }
 
 TEST(ParityCache, Attention) {
-  each_cache_case([](DType dtype, Layout layout, const CacheCase& places, const CacheForms& f) {
+  each_cache_case([](DType dtype, Layout layout, const CacheCase& places, const CacheForms& f, const Sight& sight) {
     check_parity(
         [&](Trial& t) {
           const LayerCache cache = stored_cache(t, dtype, places, f);
           const int64_t n = int64_t(places.sequences.size());
           Tensor q = t.in(dtype, {n, f.heads, f.width}), out = t.dense_out(dtype, {n, f.heads, f.value});
-          t.backend.cached_attention(out, q, cache, places_of(t, places), 1 / std::sqrt(double(f.width)));
+          t.backend.cached_attention(out, q, cache, places_of(t, places), 1 / std::sqrt(double(f.width)), sight);
           t.result("out", out, tolerance_of(dtype));
         },
         layout);
@@ -281,7 +297,7 @@ TEST(ParityCache, Attention) {
 }
 
 TEST(ParityCache, TokensAlone) {
-  each_cache_case([](DType dtype, Layout layout, const CacheCase& places, const CacheForms& f) {
+  each_cache_case([](DType dtype, Layout layout, const CacheCase& places, const CacheForms& f, const Sight& sight) {
     if (layout != Layout::kAligned || places.sequences.empty()) return;
     Trial t(subject(), layout, 9);
     const LayerCache cache = stored_cache(t, dtype, places, f);
@@ -291,14 +307,14 @@ TEST(ParityCache, TokensAlone) {
       const CacheCase part{{places.sequences.begin() + begin, places.sequences.begin() + end},
                            {places.positions.begin() + begin, places.positions.begin() + end}};
       Tensor out = t.dense_out(dtype, {end - begin, f.heads, f.value});
-      t.backend.cached_attention(out, q.slice(0, begin, end), cache, places_of(t, part), 0.2);
+      t.backend.cached_attention(out, q.slice(0, begin, end), cache, places_of(t, part), 0.2, sight);
       return values_of(out);
     });
   });
 }
 
 // Training, a prompt in parts and decoding: over keys and values a token has the same bits in all three, past the first
-// split too; over latents in the last two.
+// split too; over latents in the last two. A window that shows everything is none.
 TEST(ParityCache, WholePartsAndSteps) {
   const int32_t length = 383;
   for (DType dtype : kTypes)
@@ -312,23 +328,30 @@ TEST(ParityCache, WholePartsAndSteps) {
       const Tensor q = t.dense(dtype, {length, f.heads, f.width}), k = t.dense(dtype, {length, f.key_heads, f.width}),
                    v = f.latent ? k.slice(2, 0, f.value) : t.dense(dtype, {length, f.key_heads, f.value});
       t.backend.cache_store(cache, k, Tensor(), f.latent ? Tensor() : v, places_of(t, all));
-      const auto in_steps = [&](int64_t step) {
+      const auto in_steps = [&](int64_t step, const Sight& sight) {
         Tensor out = t.dense_out(dtype, {length, f.heads, f.value});
         for (int64_t n = 0; n < length; n += step) {
           const int64_t end = std::min<int64_t>(length, n + step);
           const CacheCase part{{all.sequences.begin() + n, all.sequences.begin() + end},
                                {all.positions.begin() + n, all.positions.begin() + end}};
-          t.backend.cached_attention(out.slice(0, n, end), q.slice(0, n, end), cache, places_of(t, part), 0.2);
+          t.backend.cached_attention(out.slice(0, n, end), q.slice(0, n, end), cache, places_of(t, part), 0.2, sight);
         }
         return values_of(out);
       };
-      const Values want = in_steps(length);
-      for (int64_t step : {1, 2, 100}) expect_same_bits(in_steps(step), want, "steps of " + std::to_string(step));
-      if (!f.latent) {
-        Tensor out = t.dense_out(dtype, {length, f.heads, f.value}), lse = t.dense_out(DType::kF32, {length, f.heads});
-        t.backend.attention_forward(out, lse, {q, k, Tensor(), v, t.ints({0, length}), 0.2});
-        expect_same_bits(values_of(out), want, "the whole sequence");
+      for (int64_t window : kWindows) {
+        SCOPED_TRACE("window " + std::to_string(window));
+        const Sight sight{window};
+        const Values want = in_steps(length, sight);
+        for (int64_t step : {1, 2, 100})
+          expect_same_bits(in_steps(step, sight), want, "steps of " + std::to_string(step));
+        if (!f.latent) {
+          Tensor out = t.dense_out(dtype, {length, f.heads, f.value}),
+                 lse = t.dense_out(DType::kF32, {length, f.heads});
+          t.backend.attention_forward(out, lse, {q, k, Tensor(), v, t.ints({0, length}), 0.2, sight});
+          expect_same_bits(values_of(out), want, "the whole sequence");
+        }
       }
+      expect_same_bits(in_steps(50, {length}), in_steps(length, {}), "a window of the whole sequence");
       if (HasFailure()) return;
     }
 }
@@ -341,7 +364,7 @@ TEST(ParityCache, WrongTablesAreRefused) {
   Tensor out = t.dense_out(DType::kF32, {1, 2, 16});
   for (const CacheCase& wrong : {CacheCase{{4}, {0}}, CacheCase{{-1}, {0}}, CacheCase{{0}, {448}}, CacheCase{{0}, {-1}},
                                  CacheCase{{0}, {384}}, CacheCase{{1}, {384}}, CacheCase{{2}, {384}}}) {
-    EXPECT_THROW(t.backend.cached_attention(out, q, cache, places_of(t, wrong), 1), Error) << wrong.positions[0];
+    EXPECT_THROW(t.backend.cached_attention(out, q, cache, places_of(t, wrong), 1, {}), Error) << wrong.positions[0];
     EXPECT_THROW(t.backend.cache_store(cache, kv, Tensor(), kv, places_of(t, wrong)), Error) << wrong.positions[0];
   }
 }

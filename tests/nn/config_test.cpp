@@ -9,42 +9,63 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// "" where it is read; the context is 512 tokens, the layers are two.
-std::string refusal(const char* model_type, const std::vector<std::pair<const char*, Json>>& keys) {
+// The context is 512 tokens, the layers are two.
+ModelConfig read_with(const char* model_type, const std::vector<std::pair<const char*, Json>>& keys) {
   ModelConfig config = tiny_config("gqa");
   config.model_type = model_type;
   config.attention_bias = config.model_type == "qwen2";
   Json json = Json::parse(config_json(config, DType::kF32).dump());
   for (const auto& [key, value] : keys) json[key] = value;
+  const ModelConfig read = config_of(json, "config.json");
+  const ModelConfig again = config_of(Json::parse(config_json(read, DType::kF32).dump()), "config.json");
+  for (int64_t layer = 0; layer < 2; layer++) EXPECT_EQ(again.window_of(layer), read.window_of(layer));
+  return read;
+}
+
+std::vector<int64_t> windows(const char* model_type, const std::vector<std::pair<const char*, Json>>& keys) {
+  const ModelConfig config = read_with(model_type, keys);
+  return {config.window_of(0), config.window_of(1)};
+}
+
+std::string refusal(const char* model_type, const std::vector<std::pair<const char*, Json>>& keys) {
   try {
-    EXPECT_EQ(config_of(json, "config.json").max_position_embeddings, 512);
+    read_with(model_type, keys);
     return "";
   } catch (const Error& error) {
-    EXPECT_EQ(int(error.kind()), int(ErrorKind::kUnsupported)) << error.what();
     return error.what();
   }
 }
 
-TEST(Config, AWindowShorterThanTheContextIsRefused) {
-  const auto refused = [](const std::string& text) {
-    EXPECT_THAT(text, HasSubstr("config.json: sliding_window: expected at least the context of 512 tokens"));
-    EXPECT_THAT(text, HasSubstr("got 64"));
-  };
+// As transformers 5 reads them (Qwen2Config and its kin), and vLLM where transformers' llama knows no window.
+TEST(Config, LayersSeeAWindow) {
+  using Windows = std::vector<int64_t>;
+  const Windows none = {0, 0}, second = {0, 64}, both = {64, 64};
   // Qwen: the first max_window_layers see everything.
-  refused(refusal("qwen2", {{"use_sliding_window", true}, {"sliding_window", 64}, {"max_window_layers", 1}}));
-  refused(refusal("qwen3", {{"use_sliding_window", true}, {"sliding_window", 64}, {"max_window_layers", 0}}));
-  EXPECT_EQ(refusal("qwen2", {{"use_sliding_window", true}, {"sliding_window", 64}, {"max_window_layers", 2}}), "");
-  EXPECT_EQ(refusal("qwen2", {{"use_sliding_window", true}, {"sliding_window", 512}, {"max_window_layers", 0}}), "");
-  EXPECT_EQ(refusal("qwen2", {{"use_sliding_window", true}}), "") << "28 layers see everything by default";
-  EXPECT_EQ(refusal("qwen2", {{"use_sliding_window", false}, {"sliding_window", 64}, {"max_window_layers", 1}}), "");
-  EXPECT_EQ(refusal("qwen2", {{"sliding_window", 64}}), "") << "as transformers has it";
+  const Json yes = true;
+  EXPECT_EQ(windows("qwen2", {{"use_sliding_window", yes}, {"sliding_window", 64}, {"max_window_layers", 1}}), second);
+  EXPECT_EQ(windows("qwen3", {{"use_sliding_window", yes}, {"sliding_window", 64}, {"max_window_layers", 0}}), both);
+  EXPECT_EQ(windows("qwen2", {{"use_sliding_window", yes}, {"sliding_window", 64}, {"max_window_layers", 2}}), none);
+  EXPECT_EQ(windows("qwen2", {{"use_sliding_window", yes}, {"sliding_window", 512}, {"max_window_layers", 0}}), none);
+  EXPECT_EQ(windows("qwen2", {{"use_sliding_window", yes}}), none) << "28 layers see everything by default";
+  EXPECT_EQ(windows("qwen2", {{"use_sliding_window", false}, {"sliding_window", 64}, {"max_window_layers", 1}}), none);
+  EXPECT_EQ(windows("qwen2", {{"sliding_window", 64}}), none);
   // Others: the window alone says it.
-  refused(refusal("llama", {{"sliding_window", 64}}));
-  EXPECT_EQ(refusal("llama", {{"sliding_window", 4096}}), "");
-  EXPECT_EQ(refusal("llama", {{"sliding_window", nullptr}}), "");
-  EXPECT_EQ(refusal("qwen2", {{"layer_types", {"full_attention", "full_attention"}}}), "");
-  EXPECT_THAT(refusal("qwen3", {{"layer_types", {"full_attention", "sliding_attention"}}}),
-              HasSubstr("layer_types: expected full_attention in every layer, got \"sliding_attention\""));
+  EXPECT_EQ(windows("llama", {{"sliding_window", 64}}), both);
+  EXPECT_EQ(windows("llama", {{"sliding_window", 4096}}), none);
+  EXPECT_EQ(windows("llama", {{"sliding_window", nullptr}}), none);
+  // A list of layers says it all.
+  const Json mixed = {"full_attention", "sliding_attention"}, full = {"full_attention", "full_attention"};
+  EXPECT_EQ(windows("qwen3", {{"layer_types", mixed}, {"use_sliding_window", yes}, {"sliding_window", 64}}), second);
+  EXPECT_EQ(windows("qwen2", {{"layer_types", full}, {"use_sliding_window", yes}, {"sliding_window", 64}}), none);
+  EXPECT_EQ(windows("llama", {{"layer_types", mixed}, {"sliding_window", 64}}), second);
+
+  EXPECT_THAT(refusal("qwen3", {{"layer_types", mixed}}),
+              HasSubstr("config.json: sliding_window: expected at least 1 where layers slide, got none"));
+  EXPECT_THAT(refusal("llama", {{"sliding_window", -3}}), HasSubstr("expected at least 1 where layers slide, got -3"));
+  EXPECT_THAT(refusal("llama", {{"layer_types", {"full_attention"}}}),
+              HasSubstr("layer_types: expected 2 entries (num_hidden_layers), got 1"));
+  EXPECT_THAT(refusal("llama", {{"layer_types", {"full_attention", "chunked_attention"}}}),
+              HasSubstr("layer_types: expected full_attention or sliding_attention, got \"chunked_attention\""));
 }
 
 }  // namespace

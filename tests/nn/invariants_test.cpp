@@ -186,6 +186,42 @@ TEST_P(Models, ReplayedExpertsGiveTheSameLogits) {
 
 INSTANTIATE_TEST_SUITE_P(Tiny, Models, ::testing::ValuesIn(kTinyModels), [](const auto& info) { return info.param; });
 
+// What a token sees through L layers of a window of w: itself and the L (w - 1) tokens before it.
+TEST(SlidingWindow, ReachesAsFarAsTheLayersCarryIt) {
+  ModelConfig config = tiny_config("gqa");
+  config.sliding_window = 5;
+  config.sliding_layer = {true, true};
+  const int32_t length = 90, reach = 2 * (5 - 1);
+  Rng rng(21);
+  std::vector<int32_t> ids = random_ids(rng, length, config.vocab_size);
+  for (const DType compute : {DType::kF32, DType::kBF16}) {
+    Transformer model(config, get_backend("cpu"), compute);
+    initialize(model, 3, 0.3);
+    const std::vector<int32_t> lengths = {length};
+    const std::vector<Values> before = rows_of(full_logits(model, ids, lengths));
+    const int32_t changed = 30;
+    ids[changed] = (ids[changed] + 1) % int32_t(config.vocab_size);
+    const std::vector<Values> after = rows_of(full_logits(model, ids, lengths));
+    for (int32_t t = 0; t < length; t++)
+      EXPECT_EQ(before[size_t(t)] != after[size_t(t)], t >= changed && t <= changed + reach) << "token " << t;
+  }
+}
+
+// A window of at least the context is none, to the bit.
+TEST(SlidingWindow, OfTheWholeContextIsNone) {
+  const Sequences s = random_sequences(8, {70, 300}, 40);
+  Values logits[2];
+  for (const int64_t window : {0, 300}) {
+    ModelConfig config = tiny_config("gqa");
+    config.sliding_window = window;
+    if (window) config.sliding_layer = {true, true};
+    Transformer model(config, get_backend("cpu"), DType::kF32);
+    initialize(model, 3, 0.3);
+    logits[window > 0] = values_of(full_logits(model, s.ids, s.lengths));
+  }
+  expect_same_bits(logits[1], logits[0], "logits");
+}
+
 TEST(Mixture, LoadCountsEveryChoiceAndTheBiasMovesAgainstIt) {
   Backend& backend = get_backend("cpu");
   const auto model = tiny_model("mla", backend, DType::kF32);

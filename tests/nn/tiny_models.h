@@ -10,7 +10,8 @@
 namespace tenth::testing {
 
 // Kinds of tiny_config.
-inline const std::vector<std::string> kTinyModels = {"mla", "mla_q_lora", "mla_mtp", "mla_groups", "gqa", "qwen3_moe"};
+inline const std::vector<std::string> kTinyModels = {"mla", "mla_q_lora", "mla_mtp",  "mla_groups",
+                                                     "gqa", "gqa_window", "qwen3_moe"};
 
 inline ModelConfig tiny_config(const std::string& kind) {
   ModelConfig c;
@@ -26,6 +27,12 @@ inline ModelConfig tiny_config(const std::string& kind) {
   c.n_routed_experts = 8;
   c.moe_intermediate_size = 16;
   c.gate.experts_per_token = 3;
+  if (kind == "gqa_window") {
+    c = tiny_config("gqa");
+    c.sliding_window = 5;
+    c.sliding_layer = {false, true};
+    return c;
+  }
   if (kind == "gqa" || kind == "qwen3_moe") {
     c.model_type = kind == "gqa" ? "qwen2" : "qwen3_moe";
     c.num_key_value_heads = 2;

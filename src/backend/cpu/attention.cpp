@@ -74,7 +74,7 @@ T* at(const Tensor& x, int64_t token, int64_t head) {
 
 void CpuBackend::attention_forward(const Tensor& out, const Tensor& lse, const AttentionArgs& args) {
   const int64_t key_heads = args.k.dim(1), sharing = args.q.dim(1) / key_heads;
-  const int64_t block = std::max<int64_t>(8, kTaskRows / sharing / 8 * 8);
+  const int64_t block = std::max<int64_t>(8, kTaskRows / sharing / 8 * 8), window = attention_window(args.sight.window);
   const int32_t* segments = args.segments.data<int32_t>();
   std::vector<AttentionItem>& items = empty_items();
   int64_t work = 0;
@@ -83,7 +83,7 @@ void CpuBackend::attention_forward(const Tensor& out, const Tensor& lse, const A
     for (int64_t first = (length - 1) / block * block; length > 0 && first >= 0; first -= block)  // the longest first
       for (int64_t g = 0; g < key_heads; g++)
         items.push_back({begin, length, g, first, std::min(block, length - first)});
-    work += length * length / 2 * args.q.dim(1) * (args.q.dim(2) + args.v.dim(2));
+    work += length * std::min(length / 2, window) * args.q.dim(1) * (args.q.dim(2) + args.v.dim(2));
   }
   with_type(args.q, "attention", [&]<class T>(T) {
     run_items(items, work, [&](const AttentionItem& item) {
@@ -99,7 +99,8 @@ void CpuBackend::attention_forward(const Tensor& out, const Tensor& lse, const A
                                            .lse_row = lse.stride(0),
                                            .first = item.first,
                                            .queries = item.queries,
-                                           .heads = sharing}};
+                                           .heads = sharing,
+                                           .window = window}};
       pick<T>(*kernels().attention).attend(task, scratch(attend_floats(task)));
     });
   });
@@ -109,14 +110,14 @@ void CpuBackend::attention_backward(const Tensor& dq, const Tensor& dk, const Te
                                     const Tensor& dout, const Tensor& out, const Tensor& lse,
                                     const AttentionArgs& args) {
   const int64_t tokens = args.q.dim(0), key_heads = args.k.dim(1), sharing = args.q.dim(1) / key_heads;
-  const int64_t dr = args.k_rope.defined() ? args.k_rope.dim(1) : 0;
+  const int64_t dr = args.k_rope.defined() ? args.k_rope.dim(1) : 0, window = attention_window(args.sight.window);
   const int32_t* segments = args.segments.data<int32_t>();
   std::vector<AttentionItem>& items = empty_items();
   int64_t work = 0;
   for (int64_t s = 0; s + 1 < args.segments.dim(0); s++) {
     const int64_t begin = segments[s], length = segments[s + 1] - begin;
     for (int64_t g = 0; length > 0 && g < key_heads; g++) items.push_back({begin, length, g, 0, length});
-    work += length * length * args.q.dim(1) * (args.q.dim(2) + args.v.dim(2));
+    work += length * std::min(length, window) * args.q.dim(1) * (args.q.dim(2) + args.v.dim(2));
   }
   const Tensor rope_parts = dr > 0 ? Tensor::make(*this, DType::kF32, {key_heads, tokens, dr}) : Tensor();
   float* parts = data_of<float>(rope_parts);
@@ -144,7 +145,8 @@ void CpuBackend::attention_backward(const Tensor& dq, const Tensor& dk, const Te
                                       .dk_row = dk.stride(0),
                                       .dv_row = dv.stride(0),
                                       .length = item.length,
-                                      .heads = sharing};
+                                      .heads = sharing,
+                                      .window = window};
       pick<T>(*kernels().attention).attend_grad(task, scratch(attend_grad_floats(task)));
     });
   });

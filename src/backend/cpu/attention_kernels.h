@@ -13,6 +13,10 @@
 // multiply-adds over the inner index in order: its bits depend neither on the tile that computed it nor on the rows
 // that shared the tile. Key blocks and splits are counted from the start of the sequence. Hence a token's result is the
 // same in training, prefill and decode, on one thread or many, wherever q, k and v are.
+//
+// Where rows do not see all keys before them (a window), a block of which none of them sees a key is skipped, and the
+// sums of a split begin as those over nothing (m = -infinity, l = O = 0), to which a block that a row does not see adds
+// nothing: so it is all the same to a row which blocks the others need.
 #pragma once
 #include "backend/cpu/attention_table.h"
 #include "backend/cpu/attention_tiles.h"
@@ -50,17 +54,30 @@ struct Sums {
   float *o, *top, *sum;  // (rows, wide), (rows), (rows); wide: dv in whole vectors
 };
 
-// Up to kGroup rows of the packed queries, each step apart, and how many keys of this block they see.
+// Up to kGroup rows of the packed queries, each step apart, and the keys of this block that they see: bit j the jth.
 struct AttendGroup {
   int64_t row, step, count;
-  int64_t visible, visible_step;  // of the first row; from one row to the next
+  uint64_t seen[kGroup];
 };
+
+// The keys first … first + 63 that a query at `place` sees.
+TENTH_INLINE uint64_t seen_keys(int64_t place, int64_t window, int64_t first) {
+  const int64_t end = place + 1 - first, begin = attention_first_key(place, window) - first;
+  if (end <= 0 || begin >= kAttentionKeys) return 0;
+  const uint64_t before = end < kAttentionKeys ? (uint64_t(1) << end) - 1 : ~uint64_t(0);
+  return begin > 0 ? before >> begin << begin : before;
+}
+
+// Up to and with the last of them.
+TENTH_INLINE int64_t reach(uint64_t seen) { return seen ? 64 - __builtin_clzll(seen) : 0; }
+TENTH_INLINE bool all_up_to_reach(uint64_t seen) { return (seen & (seen + 1)) == 0; }
 
 struct AttendState {
   float *q, *scores;  // (rows, d); (kGroup, 64), or (kAttentionFewRows, 64)
   Sums sums;          // of this split
   int64_t d, wide;
   float scale;
+  bool partial;  // some row does not see all keys before it
 };
 
 // A block of keys and values: float32, bf16 or, along d and along the keys, pairs of bf16. Queries and P come as pairs
@@ -74,20 +91,31 @@ struct KeyBlock {
   const B* next;         // null; or where the next keys lie, if these come from memory
 };
 
-// The largest of the first `visible` scores, scaled.
-TENTH_INLINE float largest_score(const float* s, int64_t visible, float scale) {
+// The largest of the scores that are seen, scaled.
+TENTH_INLINE float largest_score(const float* s, uint64_t seen, float scale) {
   const Vec nothing = broadcast(-__builtin_inff());
+  const int64_t visible = reach(seen);
   Vec most = nothing;
   int64_t j = 0;
+  if (!all_up_to_reach(seen)) {
+    for (; j < visible; j += kWidth) most = max(most, keep_bits(load(s + j) * scale, uint32_t(seen >> j), nothing));
+    return fold_max(most);
+  }
   for (; j + kWidth <= visible; j += kWidth) most = max(most, load(s + j) * scale);
   if (j < visible) most = max(most, keep_first(load(s + j) * scale, int(visible - j), nothing));
   return fold_max(most);
 }
 
-// Scores become exp(scale s - top), and 0 from `visible` to n. Returns their sum.
-TENTH_INLINE float exponentials(float* s, int64_t n, int64_t visible, float scale, float top) {
+// The scores that are seen become exp(scale s - top), the others up to n 0. Returns their sum.
+TENTH_INLINE float exponentials(float* s, int64_t n, uint64_t seen, float scale, float top) {
+  const int64_t visible = reach(seen);
   Vec total = zero();
   int64_t j = 0;
+  for (; j < visible && !all_up_to_reach(seen); j += kWidth) {
+    const Vec p = keep_bits(exp(load(s + j) * scale - top), uint32_t(seen >> j), zero());
+    total = total + p;
+    store(s + j, p);
+  }
   for (; j + kWidth <= visible; j += kWidth) {
     const Vec p = exp(load(s + j) * scale - top);
     total = total + p;
@@ -105,8 +133,11 @@ TENTH_INLINE float exponentials(float* s, int64_t n, int64_t visible, float scal
 
 template <class B>
 void attend_group(const AttendState& a, const AttendGroup& g, const KeyBlock<B>& block) {
-  const int64_t seen = least(block.count, g.visible + (g.count - 1) * g.visible_step), n = whole_vectors(seen);
-  const bool opens = block.first % kAttentionSplit == 0;
+  uint64_t any = 0;
+  for (int64_t r = 0; r < g.count; r++) any |= g.seen[r];
+  if (any == 0) return;
+  const int64_t seen = reach(any), n = whole_vectors(seen);
+  const bool opens = !a.partial && block.first % kAttentionSplit == 0;
   float *o = a.sums.o + g.row * a.wide, *scores = a.scores;
   int64_t lds = kAttentionKeys;
   if (block.next) {
@@ -119,9 +150,8 @@ void attend_group(const AttendState& a, const AttendGroup& g, const KeyBlock<B>&
     scores += g.row * kAttentionKeys;
     lds *= g.step;
   }
-  const auto visible = [&](int64_t r) { return least(seen, g.visible + r * g.visible_step); };
   float top[kGroup];
-  for (int64_t r = 0; r < g.count; r++) top[r] = largest_score(scores + r * lds, visible(r), a.scale);
+  for (int64_t r = 0; r < g.count; r++) top[r] = largest_score(scores + r * lds, g.seen[r], a.scale);
   for (int64_t r = 0; r < g.count && !opens; r++) {
     const int64_t row = g.row + r * g.step;
     const float old = a.sums.top[row];
@@ -137,7 +167,7 @@ void attend_group(const AttendState& a, const AttendGroup& g, const KeyBlock<B>&
   for (int64_t r = 0; r < g.count; r++) {
     const int64_t row = g.row + r * g.step;
     a.sums.top[row] = top[r];
-    const float sum = exponentials(scores + r * lds, n, visible(r), a.scale, top[r]);
+    const float sum = exponentials(scores + r * lds, n, g.seen[r], a.scale, top[r]);
     a.sums.sum[row] = opens ? sum : a.sums.sum[row] + sum;
     if constexpr (kPaired<B>) narrow_in_place(scores + r * lds, n);
   }
@@ -149,29 +179,34 @@ void attend_group(const AttendState& a, const AttendGroup& g, const KeyBlock<B>&
                     kPaired<B> ? (seen + 1) / 2 : seen, !opens);
 }
 
-// All groups of the rows against a key block. No group straddles the start of a block, so that each of its rows sees at
-// least one of the block's keys.
+// All groups of the rows against a key block. No group straddles the start of a block: where nothing but later keys is
+// hidden, each of a group's rows sees at least one key or none does.
 template <class T, class B>
 void attend_block(const AttentionRows<T>& t, const AttendState& a, const KeyBlock<B>& block) {
   if (t.queries < kGroup && t.heads > t.queries) {  // few queries: groups of heads, which see the same keys
     for (int64_t i = 0; i < t.queries; i++) {
-      const int64_t visible = t.first + i + 1 - block.first;
-      if (visible <= 0) continue;
-      for (int64_t h = 0; h < t.heads; h += kGroup)
-        attend_group(a, {h * t.queries + i, t.queries, least(kGroup, t.heads - h), visible, 0}, block);
+      AttendGroup g = {i, t.queries, 0, {}};
+      for (uint64_t& seen : g.seen) seen = seen_keys(t.first + i, t.window, block.first);
+      for (int64_t h = 0; h < t.heads; h += kGroup) {
+        g.row = h * t.queries + i;
+        g.count = least(kGroup, t.heads - h);
+        attend_group(a, g, block);
+      }
     }
     return;
   }
   for (int64_t h = 0; h < t.heads; h++)
     for (int64_t i = 0, next; i < t.queries; i = next) {
       next = least(t.queries, i + kGroup - (t.first + i) % kGroup);
-      const int64_t visible = t.first + i + 1 - block.first;
-      if (visible > 0) attend_group(a, {h * t.queries + i, 1, next - i, visible, 1}, block);
+      AttendGroup g = {h * t.queries + i, 1, next - i, {}};
+      for (int64_t r = 0; r < g.count; r++) g.seen[r] = seen_keys(t.first + i + r, t.window, block.first);
+      attend_group(a, g, block);
     }
 }
 
-// total = the two joined, for one row.
+// total = the two joined, for one row; nothing but zeros in the sum: it saw none of the keys.
 void join(const Sums& total, const Sums& next, int64_t row, int64_t wide) {
+  if (next.sum[row] == 0) return;
   const float before = total.top[row], after = next.top[row], top = after > before ? after : before;
   const float keep = exp(broadcast(before - top))[0], add = exp(broadcast(after - top))[0];
   total.top[row] = top;
@@ -188,16 +223,29 @@ void join_rows(const AttentionRows<T>& t, const Sums& total, const Sums& next, i
       if (t.first + i >= split) join(total, next, h * t.queries + i, wide);
 }
 
-// Calls block(first, count) for every key block that the rows see; the sums over all come into total.
+// Calls block(first, count) for every block of a split that the rows see; the sums come into a.sums.
+template <class T, class Block>
+void attend_split(const AttentionRows<T>& t, const AttendState& a, int64_t split, const Block& block) {
+  const int64_t begin = attention_first_key(t.first, t.window) / kAttentionKeys * kAttentionKeys;
+  const int64_t end = least(t.first + t.queries, split + kAttentionSplit);
+  for (int64_t r = 0; a.partial && r < t.heads * t.queries; r++) {
+    a.sums.top[r] = -__builtin_inff();
+    a.sums.sum[r] = 0;
+    for (int64_t j = 0; j < a.wide; j += kWidth) store(a.sums.o + r * a.wide + j, zero());
+  }
+  for (int64_t first = split > begin ? split : begin; first < end; first += kAttentionKeys)
+    block(first, least(kAttentionKeys, end - first));
+}
+
+// All splits that the rows see; the sums come into total.
 template <class T, class Block>
 void attend_splits(const AttentionRows<T>& t, AttendState& a, const Sums& total, const Sums& spare,
                    const Block& block) {
-  const int64_t last = t.first + t.queries;
-  for (int64_t split = 0; split < last; split += kAttentionSplit) {
-    a.sums = split == 0 ? total : spare;
-    const int64_t end = least(last, split + kAttentionSplit);
-    for (int64_t first = split; first < end; first += kAttentionKeys) block(first, least(kAttentionKeys, end - first));
-    if (split > 0) join_rows(t, total, spare, split, a.wide);
+  const int64_t begin = attention_first_split(t) * kAttentionSplit;
+  for (int64_t split = begin; split < t.first + t.queries; split += kAttentionSplit) {
+    a.sums = split == begin ? total : spare;
+    attend_split(t, a, split, block);
+    if (split > begin) join_rows(t, total, spare, split, a.wide);
   }
 }
 
@@ -221,6 +269,7 @@ AttendState pack_queries(const AttentionRows<T>& t, Scratch& scratch, int64_t d,
   a.d = d;
   a.wide = whole_vectors(dv);
   a.scale = scale;
+  a.partial = t.window < t.first + t.queries;
   a.scores = scratch.take(kAttentionFewRows * kAttentionKeys);
   a.q = scratch.take(t.heads * t.queries * d + kWidth);  // a row's zeros fall on the start of the next row
   for (int64_t h = 0; h < t.heads; h++)
@@ -360,10 +409,7 @@ void attend_cached(const AttendCachedTask<T>& t, float* memory) {
   };
   if (t.part) {
     a.sums = {t.part, t.part + rows * a.wide, t.part + rows * (a.wide + 1)};
-    const int64_t begin = t.split * kAttentionSplit;
-    const int64_t end = least(t.rows.first + t.rows.queries, begin + kAttentionSplit);
-    for (int64_t first = begin; first < end; first += kAttentionKeys) block(first, least(kAttentionKeys, end - first));
-    return;
+    return attend_split(t.rows, a, t.split * kAttentionSplit, block);
   }
   const Sums total = take_sums(scratch, rows, a.wide), spare = take_sums(scratch, rows, a.wide);
   attend_splits(t.rows, a, total, spare, block);
@@ -373,13 +419,14 @@ void attend_cached(const AttendCachedTask<T>& t, float* memory) {
 template <class T>
 void attend_join(const JoinTask<T>& t) {
   const int64_t rows = t.rows.heads * t.rows.queries, wide = whole_vectors(t.dv), last = t.rows.first + t.rows.queries;
+  const int64_t begin = attention_first_split(t.rows);
   const auto part = [&](int64_t split) -> Sums {
-    float* at = t.parts + split * attention_part_floats(rows, t.dv);
+    float* at = t.parts + (split - begin) * attention_part_floats(rows, t.dv);
     return {at, at + rows * wide, at + rows * (wide + 1)};
   };
-  for (int64_t split = 1; split * kAttentionSplit < last; split++)
-    join_rows(t.rows, part(0), part(split), split * kAttentionSplit, wide);
-  finish_rows(t.rows, part(0), wide, t.dv);
+  for (int64_t split = begin + 1; split * kAttentionSplit < last; split++)
+    join_rows(t.rows, part(begin), part(split), split * kAttentionSplit, wide);
+  finish_rows(t.rows, part(begin), wide, t.dv);
 }
 
 // --- backward --------------------------------------------------------------------------------------------------------
@@ -389,25 +436,27 @@ struct AttendGradState {
   float *keys_t, *values_t, *keys;      // of a key block: (d, 64), (dv, 64), (64, wide_k)
   float *q, *dout, *p, *ds;             // of a query block: (64, wide_k), (64, wide_v), (64, 64) twice
   int64_t d, dv_width, wide_k, wide_v;  // wide: in whole vectors
+  int64_t window;
 };
 
-// P and dS of `rows` queries against `keys` keys, the first query standing `ahead` places after the first key.
-void attend_probabilities(const AttendGradState& a, const float* lse, int64_t lse_row, const float* delta, int64_t rows,
-                          int64_t keys, int64_t ahead, float scale) {
+// P and dS of `rows` queries against `keys` keys; q0 and k0 are the places of the first.
+void attend_probabilities(const AttendGradState& a, const float* lse, int64_t lse_row, const float* delta, int64_t q0,
+                          int64_t rows, int64_t k0, int64_t keys, float scale) {
   for (int64_t i = 0; i < rows; i += kGroup) {
-    const int64_t count = least(kGroup, rows - i), n = whole_vectors(least(keys, ahead + i + count));
+    const int64_t count = least(kGroup, rows - i), n = whole_vectors(least(keys, q0 - k0 + i + count));
     float *p = a.p + i * kAttentionKeys, *ds = a.ds + i * kAttentionKeys;
     multiply<false>(p, kAttentionKeys, a.q + i * a.wide_k, a.wide_k, a.keys_t, kAttentionKeys, count, n, a.d, false);
     multiply<false>(ds, kAttentionKeys, a.dout + i * a.wide_v, a.wide_v, a.values_t, kAttentionKeys, count, n,
                     a.dv_width, false);
     for (int64_t r = 0; r < count; r++, p += kAttentionKeys, ds += kAttentionKeys) {
       const Vec shift = broadcast(lse[(i + r) * lse_row]), middle = broadcast(delta[i + r]);
-      const int64_t visible = least(keys, ahead + i + r + 1);
-      for (int64_t j = 0; j < n; j += kWidth) {
+      constexpr uint32_t kEach = (1u << kWidth) - 1;
+      uint64_t seen = seen_keys(q0 + i + r, a.window, k0);
+      for (int64_t j = 0; j < n; j += kWidth, seen >>= kWidth) {
         Vec x = exp(load(p + j) * scale - shift), g = (load(ds + j) - middle) * scale;
-        if (j + kWidth > visible) {  // both, for 0 times infinity would be NaN
-          x = keep_first(x, int(visible - j), zero());
-          g = keep_first(g, int(visible - j), zero());
+        if ((seen & kEach) != kEach) {  // both, for 0 times infinity would be NaN
+          x = keep_bits(x, uint32_t(seen), zero());
+          g = keep_bits(g, uint32_t(seen), zero());
         }
         store(p + j, x);
         store(ds + j, x * g);
@@ -428,9 +477,9 @@ void pack_key_block(const AttendGradState& a, const AttentionSide<T>& side, int6
 }
 
 // The products of one query block with one key block; q0 and k0 are their first tokens. A key block's sums begin on the
-// diagonal, with the first head.
+// diagonal, with the first head; a query block's with the first key block that it sees.
 void attend_grad_block(const AttendGradState& a, int64_t q0, int64_t rows, int64_t k0, int64_t keys, bool first_head) {
-  const bool add = !(first_head && q0 == k0);
+  const bool add = !(first_head && q0 == k0), add_to_queries = k0 > attention_first_key(q0, a.window);
   for (int64_t j = 0; j < keys; j += kGroup) {
     const int64_t from = q0 == k0 ? j : 0;  // on the diagonal, queries before j do not see these keys
     const int64_t count = least(kGroup, keys - j), at = from * kAttentionKeys + j;
@@ -442,7 +491,7 @@ void attend_grad_block(const AttendGradState& a, int64_t q0, int64_t rows, int64
   for (int64_t i = 0; i < rows; i += kGroup) {
     const int64_t count = least(kGroup, rows - i), seen = least(keys, q0 - k0 + i + count);
     multiply<false>(a.dq + (q0 + i) * a.wide_k, a.wide_k, a.ds + i * kAttentionKeys, kAttentionKeys, a.keys, a.wide_k,
-                    count, a.wide_k, seen, k0 > 0);
+                    count, a.wide_k, seen, add_to_queries);
   }
 }
 
@@ -453,11 +502,11 @@ void attend_grad_head(const AttendGradTask<T>& t, const AttendGradState& a, int6
   for (int64_t k0 = 0; k0 < t.length; k0 += kAttentionKeys) {
     const int64_t keys = least(kAttentionKeys, t.length - k0);
     pack_key_block(a, t.side, k0, keys);
-    for (int64_t q0 = k0; q0 < t.length; q0 += kAttentionKeys) {
+    for (int64_t q0 = k0; q0 < t.length && attention_first_key(q0, a.window) < k0 + keys; q0 += kAttentionKeys) {
       const int64_t rows = least(kAttentionKeys, t.length - q0);
       pack_rows(a.q, a.wide_k, q + q0 * t.q_row, t.q_row, rows, a.d);
       pack_rows(a.dout, a.wide_v, dout + q0 * t.dout_row, t.dout_row, rows, t.side.dv);
-      attend_probabilities(a, t.lse + h + q0 * t.lse_row, t.lse_row, a.delta + q0, rows, keys, q0 - k0, t.side.scale);
+      attend_probabilities(a, t.lse + h + q0 * t.lse_row, t.lse_row, a.delta + q0, q0, rows, k0, keys, t.side.scale);
       attend_grad_block(a, q0, rows, k0, keys, h == 0);
     }
   }
@@ -471,6 +520,7 @@ void attend_grad(const AttendGradTask<T>& t, float* memory) {
   AttendGradState a;
   a.d = side.dk + side.dr;
   a.dv_width = side.dv;
+  a.window = t.window;
   a.wide_k = whole_vectors(a.d);
   a.wide_v = whole_vectors(side.dv);
   a.keys_t = scratch.take(a.d * kAttentionKeys);

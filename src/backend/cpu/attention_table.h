@@ -23,14 +23,20 @@ struct AttentionSide {
   float scale;
 };
 
-// Queries of neighbouring places, of the heads that share the keys. Query i sees the keys 0 … first + i.
+// Sight::window as the kernels take it.
+constexpr int64_t attention_window(int64_t window) { return window > 0 ? window : int64_t(1) << 40; }
+// The first key that a query at `place` sees through a window of so many keys, its own the last of them.
+constexpr int64_t attention_first_key(int64_t place, int64_t window) { return place < window ? 0 : place - window + 1; }
+
+// Queries of neighbouring places, of the heads that share the keys. Query i sees the last `window` of the keys
+// 0 … first + i.
 template <class T>
 struct AttentionRows {
   const T* q;  // rows of d
   T* out;      // rows of dv
   float* lse;  // null: not wanted; heads next to each other
   int64_t q_row, q_head, out_row, out_head, lse_row;
-  int64_t first, queries, heads;
+  int64_t first, queries, heads, window;
 };
 
 template <class T>
@@ -51,6 +57,12 @@ struct CacheSide {
   float scale;
 };
 
+// The first split that the rows see.
+template <class T>
+constexpr int64_t attention_first_split(const AttentionRows<T>& rows) {
+  return attention_first_key(rows.first, rows.window) / kAttentionSplit;
+}
+
 // All keys that the rows see, into out; or, with part, the keys of one split, which attend_join takes up.
 template <class T>
 struct AttendCachedTask {
@@ -62,7 +74,7 @@ struct AttendCachedTask {
 
 constexpr int64_t attention_part_floats(int64_t rows, int64_t dv) { return rows * ((dv + 15) / 16 * 16 + 2); }
 
-// The parts of rows, split by split, one after another.
+// The parts of rows, split by split from the first that they see, one after another.
 template <class T>
 struct JoinTask {
   AttentionRows<T> rows;
@@ -79,7 +91,7 @@ struct AttendGradTask {
   T *dq, *dk, *dv;
   float* dk_rope;  // (length, dr) of this key head alone, contiguous; null where dr = 0
   int64_t q_row, q_head, dout_row, dout_head, out_row, out_head, lse_row, dq_row, dq_head, dk_row, dv_row;
-  int64_t length, heads;
+  int64_t length, heads, window;
 };
 
 template <class T>

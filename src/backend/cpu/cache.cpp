@@ -103,12 +103,15 @@ void store_run(const LayerCache& cache, const Tensor& k, const Tensor& k_rope, c
 struct Item {
   Run run;
   int64_t head, head_begin, heads;  // of the keys; of the queries that share it
+  int64_t window;                   // of keys
   int64_t split = -1;               // of the keys; -1: all
   int64_t parts = 0;                // where those of all splits begin
 };
 
+int64_t first_split(const Item& item) { return attention_first_key(item.run.first, item.window) / kAttentionSplit; }
+
 int64_t splits_of(const Item& item) {
-  return (item.run.first + item.run.count + kAttentionSplit - 1) / kAttentionSplit;
+  return (item.run.first + item.run.count + kAttentionSplit - 1) / kAttentionSplit - first_split(item);
 }
 
 // Divides few items among the threads: the keys, and the heads where that is not enough. No division changes a result,
@@ -133,7 +136,7 @@ int64_t divide(std::vector<Item>& items, std::vector<Item>& joins, int64_t dv) {
       floats += splits_of(item) * attention_part_floats(item.heads * item.run.count, dv);
       for (int64_t split = 0; split < splits_of(item); split++) {
         items.push_back(item);
-        items.back().split = split;
+        items.back().split = first_split(item) + split;
       }
     }
   }
@@ -153,7 +156,8 @@ AttentionRows<T> rows_of(const Item& item, const Tensor& out, const Tensor& q, i
           .lse_row = 0,
           .first = item.run.first,
           .queries = item.run.count,
-          .heads = item.heads};
+          .heads = item.heads,
+          .window = item.window};
 }
 
 template <class T>
@@ -216,17 +220,18 @@ void CpuBackend::cache_store(const LayerCache& cache, const Tensor& k, const Ten
 
 // Tokens that follow each other (a prompt's next part, drafts) share one reading of their keys.
 void CpuBackend::cached_attention(const Tensor& out, const Tensor& q, const LayerCache& cache,
-                                  const CachePlaces& places, double scale) {
+                                  const CachePlaces& places, double scale, const Sight& sight) {
   const int64_t key_heads = cache.latent ? 1 : cache.keys.dim(1), sharing = q.dim(1) / key_heads, dv = out.dim(2);
   thread_local std::vector<Item> kept_items, kept_joins;  // so that decoding asks for no memory
   std::vector<Item>&items = kept_items, &joins = kept_joins;
   items.clear();
   joins.clear();
+  const int64_t window = attention_window(sight.window);
   int64_t work = 0, floats = 0;
   Places("cached_attention", places, cache)
       .each_run(q.dim(0), std::max<int64_t>(1, kTaskRows / sharing), INT64_MAX, [&](const Run& run) {
-        for (int64_t g = 0; g < key_heads; g++) items.push_back({run, g, 0, sharing});
-        work += run.count * (run.first + 1) * q.dim(1) * (q.dim(2) + dv);
+        for (int64_t g = 0; g < key_heads; g++) items.push_back({run, g, 0, sharing, window});
+        work += run.count * std::min(run.first + 1, window) * q.dim(1) * (q.dim(2) + dv);
       });
   const int64_t threads = thread_count();
   if (threads > 1 && work >= kSerialWork && int64_t(items.size()) < 4 * threads) floats = divide(items, joins, dv);
@@ -238,10 +243,11 @@ void CpuBackend::cached_attention(const Tensor& out, const Tensor& q, const Laye
       const Item& item = items[size_t(i)];
       const AttentionRows<T> rows = rows_of<T>(item, out, q, sharing);
       const int64_t part = attention_part_floats(rows.heads * rows.queries, dv);
-      const AttendCachedTask<T> task = {.side = side_of<T>(item, cache, dv, scale),
-                                        .rows = rows,
-                                        .part = item.split < 0 ? nullptr : parts + item.parts + item.split * part,
-                                        .split = item.split};
+      const AttendCachedTask<T> task = {
+          .side = side_of<T>(item, cache, dv, scale),
+          .rows = rows,
+          .part = item.split < 0 ? nullptr : parts + item.parts + (item.split - first_split(item)) * part,
+          .split = item.split};
       kernels.attend_cached(task, scratch(attend_floats(task)));
     });
     for (const Item& item : joins) kernels.attend_join({rows_of<T>(item, out, q, sharing), dv, parts + item.parts});

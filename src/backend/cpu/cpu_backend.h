@@ -61,7 +61,7 @@ class CpuBackend : public HostBackend {
   void cache_store(const LayerCache& cache, const Tensor& k, const Tensor& k_rope, const Tensor& v,
                    const CachePlaces& places) override;
   void cached_attention(const Tensor& out, const Tensor& q, const LayerCache& cache, const CachePlaces& places,
-                        double scale) override;
+                        double scale, const Sight& sight) override;
   void mla_absorb_query(const Tensor& q_latent, const Tensor& q_nope, const Tensor& w) override;
   void mla_absorb_output(const Tensor& out, const Tensor& latent, const Tensor& w) override;
 

@@ -16,6 +16,13 @@ TENTH_INLINE VecI lane_numbers(std::integer_sequence<int, I...>) {
 // The first count lanes of x, the others of y.
 TENTH_INLINE Vec keep_first(Vec x, int count, Vec y) { return lane_numbers(AllLanes()) < count ? x : y; }
 
+// Of lane i, x where bit i is set, else y.
+template <int... I>
+TENTH_INLINE VecI lane_bits(std::integer_sequence<int, I...>) {
+  return VecI{(1 << I)...};
+}
+TENTH_INLINE Vec keep_bits(Vec x, uint32_t bits, Vec y) { return (lane_bits(AllLanes()) & int32_t(bits)) != 0 ? x : y; }
+
 // Lane i of the result is lane i ^ kDistance.
 template <int kDistance, int... I>
 TENTH_INLINE Vec exchange(Vec x, std::integer_sequence<int, I...>) {

@@ -122,8 +122,10 @@ class TimedBackend final : public CpuBackend {
   void cache_store(const LayerCache& cache, T k, T k_rope, T v, const CachePlaces& places) override {
     return timed("cache_store", 0, [&] { return CpuBackend::cache_store(cache, k, k_rope, v, places); });
   }
-  void cached_attention(T out, T q, const LayerCache& cache, const CachePlaces& places, double scale) override {
-    return timed("cached_attention", 0, [&] { return CpuBackend::cached_attention(out, q, cache, places, scale); });
+  void cached_attention(T out, T q, const LayerCache& cache, const CachePlaces& places, double scale,
+                        const Sight& sight) override {
+    return timed("cached_attention", 0,
+                 [&] { return CpuBackend::cached_attention(out, q, cache, places, scale, sight); });
   }
   void mla_absorb_query(T q_latent, T q_nope, T w) override {
     return timed("mla_absorb_query", 0, [&] { return CpuBackend::mla_absorb_query(q_latent, q_nope, w); });

@@ -34,12 +34,13 @@ struct Heads {
   }
 };
 
-// Calls body(begin, i) for every token i, begin the first token of its sequence.
+// Calls body(begin, i) for every token i, begin the first token that it sees.
 template <class Body>
-void each_token(const Tensor& segments_, const Body& body) {
-  View segments(segments_);
-  for (int64_t s = 0; s + 1 < segments_.dim(0); s++)
-    for (int64_t i = int64_t(segments(s)); i < int64_t(segments(s + 1)); i++) body(int64_t(segments(s)), i);
+void each_token(const AttentionArgs& args, const Body& body) {
+  View segments(args.segments);
+  for (int64_t s = 0; s + 1 < args.segments.dim(0); s++)
+    for (int64_t i = int64_t(segments(s)); i < int64_t(segments(s + 1)); i++)
+      body(std::max(int64_t(segments(s)), first_seen(args.sight, i)), i);
 }
 
 }  // namespace
@@ -48,7 +49,7 @@ void each_token(const Tensor& segments_, const Body& body) {
 void ReferenceBackend::attention_forward(const Tensor& out_, const Tensor& lse_, const AttentionArgs& args) {
   View out(out_), lse(lse_);
   Heads heads(args);
-  each_token(args.segments, [&](int64_t begin, int64_t i) {
+  each_token(args, [&](int64_t begin, int64_t i) {
     for (int64_t h = 0; h < args.q.dim(1); h++) {
       Array p(i - begin + 1);
       double top = -std::numeric_limits<double>::infinity(), sum = 0;
@@ -76,7 +77,7 @@ void ReferenceBackend::attention_backward(const Tensor& dq_, const Tensor& dk_, 
   Heads heads(args);
   const int64_t tokens = args.k.dim(0), key_heads = args.k.dim(1);
   Array dkey(tokens, key_heads, heads.width_qk), dvalue(tokens, key_heads, heads.width_v);
-  each_token(args.segments, [&](int64_t begin, int64_t i) {
+  each_token(args, [&](int64_t begin, int64_t i) {
     for (int64_t h = 0; h < args.q.dim(1); h++) {
       const int64_t g = heads.key_head(h);
       Array dquery(heads.width_qk);

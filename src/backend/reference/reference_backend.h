@@ -1,9 +1,16 @@
 // The class behind make_reference_backend(); the functions are in one file a family. backend.h is their specification.
 #pragma once
+#include <algorithm>
+
 #include "backend/host_memory.h"
 #include "backend/reference/view.h"
 
 namespace tenth::reference {
+
+// The first place of a sequence that a token at place i sees.
+inline int64_t first_seen(const Sight& sight, int64_t i) {
+  return sight.window > 0 ? std::max<int64_t>(0, i - sight.window + 1) : 0;
+}
 
 class ReferenceBackend : public HostBackend {
  public:
@@ -59,7 +66,7 @@ class ReferenceBackend : public HostBackend {
   void cache_store(const LayerCache& cache, const Tensor& k, const Tensor& k_rope, const Tensor& v,
                    const CachePlaces& places) override;
   void cached_attention(const Tensor& out, const Tensor& q, const LayerCache& cache, const CachePlaces& places,
-                        double scale) override;
+                        double scale, const Sight& sight) override;
   void mla_absorb_query(const Tensor& q_latent, const Tensor& q_nope, const Tensor& w) override;
   void mla_absorb_output(const Tensor& out, const Tensor& latent, const Tensor& w) override;
 

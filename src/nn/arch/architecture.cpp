@@ -1,5 +1,6 @@
 #include "nn/arch/architecture.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -249,23 +250,47 @@ OrderedJson config_json(const ModelConfig& c, DType stored) {
 
 namespace {
 
-// Attention sees the whole context here. Where a file asks for less: use_sliding_window with a window shorter than the
-// context and layers behind max_window_layers (Qwen 2 and 3, whose sliding_window alone means nothing), sliding_window
-// in other families, or layer_types that names such layers.
-void refuse_sliding_window(const ConfigReader& in, const ModelConfig& c) {
-  for (const std::string& type : in.texts("layer_types")) {
-    require(type == "full_attention", ErrorKind::kUnsupported,
-            "{}: layer_types: expected full_attention in every layer, got \"{}\"", in.where(), type);
-  }
+// Which layers see a window only, as transformers and vLLM read it: those that layer_types names; else, in Qwen 2 and
+// 3, where use_sliding_window is set (sliding_window alone means nothing), those from max_window_layers on, of its
+// mixture all; in other families all where there is a sliding_window. A window of the whole context is none.
+void read_sliding_window(const ConfigReader& in, ModelConfig& c) {
   const bool qwen = c.model_type.starts_with("qwen");
-  if (!in.flag("use_sliding_window", !qwen)) return;
-  const int64_t everything = c.max_position_embeddings;
-  const int64_t window = in.integer("sliding_window", qwen ? 4096 : everything);
-  const int64_t full_layers = in.integer("max_window_layers", qwen ? 28 : 0);
-  require(window >= everything || full_layers >= c.num_hidden_layers, ErrorKind::kUnsupported,
-          "{}: sliding_window: expected at least the context of {} tokens (max_position_embeddings), got {}: attention "
-          "to a window is not built",
-          in.where(), everything, window);
+  int64_t window = 0;
+  if (in.flag("use_sliding_window", !qwen)) window = in.integer("sliding_window", qwen ? 4096 : 0);
+  const int64_t full = c.model_type == "qwen2" || c.model_type == "qwen3" ? in.integer("max_window_layers", 28) : 0;
+  std::vector<bool> layers;
+  for (const std::string& type : in.texts("layer_types")) {
+    require(type == "full_attention" || type == "sliding_attention", ErrorKind::kUnsupported,
+            "{}: layer_types: expected full_attention or sliding_attention, got \"{}\"", in.where(), type);
+    layers.push_back(type == "sliding_attention");
+  }
+  require(layers.empty() || int64_t(layers.size()) == c.num_hidden_layers, ErrorKind::kInput,
+          "{}: layer_types: expected {} entries (num_hidden_layers), got {}", in.where(), c.num_hidden_layers,
+          layers.size());
+  for (int64_t layer = int64_t(layers.size()); window != 0 && layer < c.num_hidden_layers; layer++)
+    layers.push_back(layer >= full);
+  if (std::find(layers.begin(), layers.end(), true) == layers.end()) return;
+  require(window >= 1, ErrorKind::kInput, "{}: sliding_window: expected at least 1 where layers slide, got {}",
+          in.where(), window == 0 ? "none" : std::to_string(window));
+  if (window >= c.max_position_embeddings) return;
+  c.sliding_window = window;
+  c.sliding_layer = layers;
+}
+
+void write_sliding_window(const ModelConfig& c, OrderedJson& out) {
+  if (c.sliding_layer.empty()) return;
+  int64_t full = 0;
+  OrderedJson types = OrderedJson::array();
+  for (const bool slides : c.sliding_layer) {
+    if (!slides) full = int64_t(types.size()) + 1;
+    types.push_back(slides ? "sliding_attention" : "full_attention");
+  }
+  out["sliding_window"] = c.sliding_window;
+  if (c.model_type.starts_with("qwen")) {
+    out["use_sliding_window"] = true;
+    out["max_window_layers"] = full;  // older readers know no layer_types
+  }
+  out["layer_types"] = types;
 }
 
 }  // namespace
@@ -275,7 +300,7 @@ void read_grouped_query_keys(const ConfigReader& in, ModelConfig& c) {
   c.num_key_value_heads = in.integer("num_key_value_heads", c.num_attention_heads);
   const int64_t heads = c.num_attention_heads;
   c.head_dim = in.integer("head_dim", heads > 0 ? c.hidden_size / heads : 0);
-  refuse_sliding_window(in, c);
+  read_sliding_window(in, c);
   require(!in.flag("mlp_bias", false), ErrorKind::kUnsupported, "{}: mlp_bias: expected false, got true", in.where());
 }
 
@@ -283,6 +308,7 @@ void write_grouped_query_keys(const ModelConfig& c, OrderedJson& out) {
   out["num_key_value_heads"] = c.num_key_value_heads;
   out["head_dim"] = c.head_dim;
   if (c.model_type != "qwen2") out["attention_bias"] = c.attention_bias;
+  write_sliding_window(c, out);
 }
 
 void read_latent_attention_keys(const ConfigReader& in, ModelConfig& c) {
