@@ -13,6 +13,7 @@
 // it runs. "rows" in a comment: the tensor may be a view whose rows are apart (its last dimension is always
 // contiguous). An output never overlaps an input unless the comment says that it may.
 #pragma once
+#include <array>
 #include <memory>
 #include <string>
 
@@ -27,9 +28,11 @@ enum class RopeStyle {
   kHalves,    // (x_i, x_{i + d/2}): Llama, Qwen
 };
 
-// Which of the keys up to its own a token sees: of its place i in its sequence, the places max(0, i - window + 1) … i.
+// Which of the keys up to its own a token sees: of its place i in its sequence, the places max(0, i - window + 1) … i;
+// of those, the selected.
 struct Sight {
   int64_t window = 0;  // 0: all
+  Tensor selected;     // (N, W) i32, W even: bit s % 32 of word s / 32 stands for place s; not defined: all
 };
 
 struct AttentionArgs {
@@ -53,6 +56,9 @@ struct LayerCache {
   Tensor keys;    // (P, Hkv, dk + dr, 64) T: transposed, so that scores read 64 keys side by side as they lie
   Tensor values;  // (P, Hkv, 64, dv) T
   Tensor latent;  // (P, 64, W) T: instead of both, MLA's rows, one for all heads: key whole, value in the first columns
+  Tensor index_keys = {};  // (P, di, 64) T: beside them, the keys of sparse attention's indexer; not defined: none
+
+  std::array<Tensor, 4> parts() const { return {keys, values, latent, index_keys}; }  // some not defined
 };
 
 // Where tokens stand: token n at position positions[n] of the sequence whose blocks are tables[sequences[n]].
@@ -60,6 +66,17 @@ struct CachePlaces {
   Tensor sequences;  // (N) i32
   Tensor positions;  // (N) i32
   Tensor tables;     // (S, most blocks) i32; entries past those that positions need are not read
+};
+
+// The choice of keys in sparse attention (DeepSeek-V3.2, arXiv 2512.02556, section 2.1). Keys are those of the batch,
+// or those of a cache, which holds the tokens' own already.
+struct IndexArgs {
+  Tensor q;            // (N, H, di) T
+  Tensor weights;      // (N, H) G
+  int64_t top = 1;     // how many keys a token sees
+  Tensor k, segments;  // (N, di) T; as in AttentionArgs
+  Tensor keys = {};    // or LayerCache::index_keys
+  CachePlaces places = {};
 };
 
 struct GateArgs {
@@ -204,6 +221,13 @@ class Backend : public Device {
   virtual void mla_absorb_query(const Tensor& q_latent, const Tensor& q_nope, const Tensor& w) = 0;
   // out[:, h] = latent[:, h] w[h, dn:]^T;  latent (N, H, rk) T; out (N, H, dv) T.
   virtual void mla_absorb_output(const Tensor& out, const Tensor& latent, const Tensor& w) = 0;
+
+  // --- sparse attention ----------------------------------------------------------------------------------------------
+  // y = (x - mean x) (mean_j (x_j - mean x)^2 + eps)^(-1/2) w + b.  x, y (N, D) G, rows; w, b (D) G; y may be x.
+  virtual void layer_norm(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& b, double eps) = 0;
+  // Sight::selected of the tokens: the min(top, i + 1) places s of 0 … i with the largest sum_h weights[h] max(0, q[h]
+  // . k_s), the lowest place first where sums are equal.
+  virtual void select_keys(const Tensor& selected, const IndexArgs& args) = 0;
 
   // --- mixture of experts --------------------------------------------------------------------------------------------
   // scores = softmax or sigmoid of logits. Chooses K experts by score + bias within the kept groups (ties: the lowest

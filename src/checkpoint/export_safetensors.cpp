@@ -18,7 +18,8 @@ constexpr int64_t kStripsAtOnce = 16;
 // A linear of a block: what DeepSeek's FP8 files have in e4m3.
 bool is_block_linear(const SourceTensor& t) {
   const std::string_view name = t.name;
-  for (const char* other : {"norm.weight", "mlp.gate.weight", "eh_proj.weight", "embed_tokens.weight", "head.weight"}) {
+  for (const char* other : {"norm.weight", "mlp.gate.weight", "indexer.weights_proj.weight", "eh_proj.weight",
+                            "embed_tokens.weight", "head.weight"}) {
     if (name.ends_with(other)) return false;
   }
   return t.shape.size() == 2 && name.starts_with("model.layers.") && name.ends_with(".weight");

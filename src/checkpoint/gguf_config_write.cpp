@@ -91,6 +91,7 @@ std::string gguf_architecture(const ModelConfig& c) {
 
 std::vector<GgufEntry> gguf_config_entries(const ModelConfig& c) {
   Entries out(gguf_architecture(c) + ".");
+  require_gguf(!c.sparse_attention(), "index_topk", "none (deepseek2 files have no indexer)");
   require_gguf(c.sliding_layer.empty(), "sliding_window", "none (llama.cpp would show every layer the whole context)");
   require_gguf(!c.attention_bias || c.model_type == "qwen2", "attention_bias", "false");
   out.number("block_count", c.num_hidden_layers + c.num_nextn_predict_layers);

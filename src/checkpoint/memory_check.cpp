@@ -39,8 +39,8 @@ std::vector<Change> changes_of(const WeightSource& source, const WeightForm& now
 }  // namespace
 
 int64_t cache_bytes(const ModelConfig& c, DType type, int64_t tokens) {
-  const int64_t width =
-      c.mla() ? c.kv_lora_rank + c.qk_rope_head_dim : c.num_key_value_heads * (c.query_dim() + c.value_dim());
+  const int64_t width = c.mla() ? c.kv_lora_rank + c.qk_rope_head_dim + (c.sparse_attention() ? c.index_head_dim : 0)
+                                : c.num_key_value_heads * (c.query_dim() + c.value_dim());
   return (c.num_hidden_layers + c.num_nextn_predict_layers) * tokens * width * int64_t(size_of(type));
 }
 

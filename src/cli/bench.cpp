@@ -330,7 +330,8 @@ void add_bench_commands(CLI::App& app) {
   CLI::App* command = add_bench(*bench, "step", "A training step of a recipe's model: time by phase, share of the peak",
                                 [step] { return bench_step(*step); });
   command->add_option("recipe", step->recipe, "Recipe file")->capture_default_str();
-  command->add_option("--shape", step->shape, "In place of a recipe: dsv3a, dsv3b, dense10m or dense124m, with AdamW");
+  command->add_option("--shape", step->shape,
+                      "In place of a recipe: dsv3a, dsv3b, dsv32a, dense10m or dense124m, with AdamW");
   command->add_option("--dtype", step->dtype, "Compute type: f32, bf16")->capture_default_str();
   command->add_flag("--recompute", step->recompute,
                     "Norms, MLA's up-projections and SwiGLU again in the backward pass");

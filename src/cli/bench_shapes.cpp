@@ -53,6 +53,14 @@ BenchShape bench_shape(const std::string& name) {
     set_mixture(c, 32, 4, 1, 128);
     return {c, 8, 256};
   }
+  if (name == "dsv32a") {  // dsv3a with an indexer; most of a row's tokens select a part of their keys
+    BenchShape shape = bench_shape("dsv3a");
+    shape.config.model_type = "deepseek_v32";
+    shape.config.index_n_heads = 8;
+    shape.config.index_head_dim = 32;
+    shape.config.index_topk = 64;
+    return shape;
+  }
   if (name == "dsv3b") {
     ModelConfig c = with_sizes("deepseek_v3", 512, 8, 8, 1536, 16384);
     set_attention(c, 256, 128, 64, 32, 64);
@@ -65,7 +73,7 @@ BenchShape bench_shape(const std::string& name) {
     c.tie_word_embeddings = true;
     return {c, 4, 512};
   }
-  fail(ErrorKind::kInput, "--shape: expected dsv3a, dsv3b, dense10m or dense124m, got {}", name);
+  fail(ErrorKind::kInput, "--shape: expected dsv3a, dsv3b, dsv32a, dense10m or dense124m, got {}", name);
 }
 
 }  // namespace tenth

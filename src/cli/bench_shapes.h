@@ -1,5 +1,6 @@
 // The model shapes that other trainers were measured on (shared/peers/training), with random tokens and AdamW: dsv3a
-// and dsv3b are DeepSeek-V3 blocks without multi-token prediction, dense10m and dense124m Llama blocks.
+// and dsv3b are DeepSeek-V3 blocks without multi-token prediction, dense10m and dense124m Llama blocks; and dsv32a,
+// with sparse attention.
 #pragma once
 #include <string>
 

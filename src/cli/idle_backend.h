@@ -38,6 +38,8 @@ class IdleBackend : public HostBackend {
   void attention_forward(T, T, const AttentionArgs&) override {}
   void attention_backward(T, T, T, T, T, T, T, const AttentionArgs&) override {}
   void cache_store(const LayerCache&, T, T, T, const CachePlaces&) override {}
+  void layer_norm(T, T, T, T, double) override {}
+  void select_keys(T, const IndexArgs&) override {}
   void cached_attention(T, T, const LayerCache&, const CachePlaces&, double, const Sight&) override {}
   void mla_absorb_query(T, T, T) override {}
   void mla_absorb_output(T, T, T) override {}

@@ -21,7 +21,7 @@ DiskPrefixes::DiskPrefixes(const ModelFingerprint& model, const KvCache& cache, 
 template <class Visit>
 void DiskPrefixes::for_parts(int32_t block, const Visit& visit) const {
   for (const LayerCache& layer : cache_.layers)
-    for (const Tensor& part : {layer.keys, layer.values, layer.latent})
+    for (const Tensor& part : layer.parts())
       if (part) visit(part[block]);
 }
 

@@ -14,7 +14,7 @@ constexpr double kRestoreSeconds = 0.02;     // of a step, in which the others w
 int64_t bytes_of(const KvCache& cache) {
   int64_t bytes = 0;
   for (const LayerCache& layer : cache.layers)
-    for (const Tensor& part : {layer.keys, layer.values, layer.latent})
+    for (const Tensor& part : layer.parts())
       if (part) bytes += int64_t(part.bytes());
   return bytes;
 }

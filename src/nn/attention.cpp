@@ -45,18 +45,20 @@ MLA::MLA(const ModelConfig& c, ParameterList& parameters, const std::string& pre
   kv_b_->rows_read = true;  // absorbed by decoding
   o_ = parameters.add(prefix + "o_proj.weight", {d, heads_ * value_dim_}, kMatrix);
   round_finely({q_a_, q_b_, q_, kv_a_, o_});
+  if (c.sparse_attention()) indexer_ = std::make_unique<Indexer>(c, parameters, prefix + "indexer.");
 }
 
-Var MLA::query(const Var& x, const Pass& pass) {
-  Var q =
-      q_ ? ops::linear(x, *q_) : ops::expand(ops::rms_norm(ops::linear(x, *q_a_), *q_a_norm_, kLatentNormEps), *q_b_);
-  q = ops::view(q, {x.value().dim(0), heads_, nope_dim_ + rope_dim_});
+Var MLA::query(const Var& latent, const Pass& pass) {
+  Var q = q_ ? ops::linear(latent, *q_) : ops::expand(latent, *q_b_);
+  q = ops::view(q, {latent.value().dim(0), heads_, nope_dim_ + rope_dim_});
   return ops::rope(q, pass.batch.positions, pass.rope_table, nope_dim_, rope_style_);  // (N, H, dn + dr)
 }
 
 Var MLA::forward(const Var& x, const Pass& pass, LayerCache* cache) {
   const int64_t tokens = x.value().dim(0);
-  Var q = query(x, pass);
+  const Var q_latent = q_ ? x : ops::rms_norm(ops::linear(x, *q_a_), *q_a_norm_, kLatentNormEps);
+  Var q = query(q_latent, pass);
+  const Sight sight = indexer_ ? indexer_->sight(x.value(), q_latent.value(), pass, cache) : Sight{};
   const auto parts = ops::split_columns(ops::linear(x, *kv_a_), latent_dim_);
   Var latent = ops::rms_norm(parts[0], *kv_a_norm_, kLatentNormEps);  // (N, rk)
   Var k_rope =
@@ -64,30 +66,30 @@ Var MLA::forward(const Var& x, const Pass& pass, LayerCache* cache) {
   if (cache && cache->latent) {
     backend_of(latent.value())
         .cache_store(*cache, latent.value().insert_dim(1), k_rope.value(), Tensor(), pass.batch.places);
-    if (pass.decode) return ops::linear(decode_absorbed(q.value(), pass, *cache), *o_);
+    if (pass.decode) return ops::linear(decode_absorbed(q.value(), pass, *cache, sight), *o_);
   }
   Var kv = ops::expand(latent, *kv_b_);  // (N, H (dn + dv))
   if (cache && cache->keys) {
     const Tensor heads = kv.value().view({tokens, heads_, nope_dim_ + value_dim_});
     backend_of(heads).cache_store(*cache, heads.slice(2, 0, nope_dim_), k_rope.value(),
                                   heads.slice(2, nope_dim_, nope_dim_ + value_dim_), pass.batch.places);
-    if (pass.decode) return ops::linear(decode_expanded(q.value(), pass, *cache), *o_);
+    if (pass.decode) return ops::linear(decode_expanded(q.value(), pass, *cache, sight), *o_);
   }
   q = ops::view(q, {tokens, heads_ * (nope_dim_ + rope_dim_)});
-  const ops::MlaShape shape{heads_, nope_dim_, rope_dim_, value_dim_};
+  const ops::MlaShape shape{heads_, nope_dim_, rope_dim_, value_dim_, sight};
   return ops::linear(ops::mla_attention(q, kv, k_rope, pass.batch.segments, shape, scale_), *o_);
 }
 
-Tensor MLA::decode_expanded(const Tensor& q, const Pass& pass, const LayerCache& cache) const {
+Tensor MLA::decode_expanded(const Tensor& q, const Pass& pass, const LayerCache& cache, const Sight& sight) const {
   Backend& backend = backend_of(q);
   Tensor out = Tensor::make(backend, q.dtype(), {q.dim(0), heads_, value_dim_});
-  backend.cached_attention(out, q, cache, pass.batch.places, scale_, {});
+  backend.cached_attention(out, q, cache, pass.batch.places, scale_, sight);
   return out.view({q.dim(0), heads_ * value_dim_});
 }
 
 // score = (q_nope W_uk) . c + q_rope . k_rope: attention with one key head of width rk + dr whose values are the
 // latents; then out = (sum_j p_j c_j) W_uv^T.
-Tensor MLA::decode_absorbed(const Tensor& q, const Pass& pass, const LayerCache& cache) const {
+Tensor MLA::decode_absorbed(const Tensor& q, const Pass& pass, const LayerCache& cache, const Sight& sight) const {
   Backend& backend = backend_of(q);
   const int64_t tokens = q.dim(0), row = latent_dim_ + rope_dim_;
   Tensor q_latent = Tensor::make(backend, q.dtype(), {tokens, heads_, row});
@@ -99,7 +101,7 @@ Tensor MLA::decode_absorbed(const Tensor& q, const Pass& pass, const LayerCache&
   else
     backend.block_heads_forward(q_latent, q_nope, kv_b_->absorbed_keys);
   backend.copy(q_latent.slice(2, latent_dim_, row), q.slice(2, nope_dim_, nope_dim_ + rope_dim_));
-  backend.cached_attention(mixed, q_latent, cache, pass.batch.places, scale_, {});
+  backend.cached_attention(mixed, q_latent, cache, pass.batch.places, scale_, sight);
   if (kv_b)
     backend.mla_absorb_output(out, mixed, kv_b);
   else
@@ -124,7 +126,7 @@ GroupedQueryAttention::GroupedQueryAttention(const ModelConfig& c, int64_t layer
       scale_(c.softmax_scale()),
       eps_(c.rms_norm_eps),
       rope_style_(c.rope_style),
-      sight_{c.window_of(layer)} {
+      sight_{c.window_of(layer), {}} {
   const int64_t d = c.hidden_size, wide = heads_ * head_dim_, narrow = kv_heads_ * head_dim_;
   q_ = parameters.add(prefix + "q_proj.weight", {wide, d}, kMatrix);
   k_ = parameters.add(prefix + "k_proj.weight", {narrow, d}, kMatrix);

@@ -1,6 +1,7 @@
 // The two kinds of attention: multi-head latent attention (DeepSeek) and grouped-query attention (Llama, Qwen).
 #pragma once
 #include "nn/config.h"
+#include "nn/indexer.h"
 #include "nn/parameter.h"
 #include "nn/pass.h"
 
@@ -22,16 +23,17 @@ class MLA : public Attention {
   Var forward(const Var& x, const Pass& pass, LayerCache* cache) override;
 
  private:
-  Var query(const Var& x, const Pass& pass);
-  Tensor decode_absorbed(const Tensor& q, const Pass& pass, const LayerCache& cache) const;
+  Var query(const Var& latent, const Pass& pass);  // latent: x itself where there is none
+  Tensor decode_absorbed(const Tensor& q, const Pass& pass, const LayerCache& cache, const Sight& sight) const;
   Tensor kv_b_by_heads(DType type) const;  // (H, dn + dv, rk)
-  Tensor decode_expanded(const Tensor& q, const Pass& pass, const LayerCache& cache) const;
+  Tensor decode_expanded(const Tensor& q, const Pass& pass, const LayerCache& cache, const Sight& sight) const;
 
   int64_t heads_, nope_dim_, rope_dim_, value_dim_, latent_dim_;
   double scale_;
   RopeStyle rope_style_;
   WeightPtr q_, q_a_, q_a_norm_, q_b_;  // q_ alone, or the three of the low-rank form
   WeightPtr kv_a_, kv_a_norm_, kv_b_, o_;
+  std::unique_ptr<Indexer> indexer_;  // of sparse attention, or null
 };
 
 class GroupedQueryAttention : public Attention {

@@ -38,6 +38,17 @@ void check_rope_scaling(const RopeScaling& s, const Checker& check) {
   }
 }
 
+void check_indexer(const ModelConfig& c, const Checker& check) {
+  check.size("index_topk", c.index_topk);
+  check.size("index_n_heads", c.index_n_heads, 4096);
+  check.size("index_head_dim", c.index_head_dim, 4096);
+  require(c.index_head_dim >= c.qk_rope_head_dim, ErrorKind::kInput,
+          "{}: index_head_dim: expected at least qk_rope_head_dim {}, got {}", check.where, c.qk_rope_head_dim,
+          c.index_head_dim);
+  require(c.q_lora_rank > 0, ErrorKind::kInput,
+          "{}: q_lora_rank: expected at least 1 (the indexer reads the latent of the queries), got 0", check.where);
+}
+
 }  // namespace
 
 double ModelConfig::softmax_scale() const {
@@ -70,6 +81,7 @@ void check_config(const ModelConfig& c, const std::string& where) {
     check.size("v_head_dim", c.v_head_dim, 4096);
     require(c.q_lora_rank >= 0 && c.q_lora_rank <= 1 << 16, ErrorKind::kInput,
             "{}: q_lora_rank: expected 0 … 65536, got {}", where, c.q_lora_rank);
+    if (c.sparse_attention()) check_indexer(c, check);
   } else {
     check.size("head_dim", c.head_dim, 4096);
     check.size("num_key_value_heads", c.num_key_value_heads, 4096);
@@ -111,6 +123,10 @@ ModelSize model_size(const ModelConfig& c) {
     attention += d * (c.kv_lora_rank + c.qk_rope_head_dim) + c.kv_lora_rank * h * (c.qk_nope_head_dim + c.v_head_dim);
     attention += h * c.v_head_dim * d;
     norms += c.kv_lora_rank + c.q_lora_rank;
+    if (c.sparse_attention()) {
+      attention += c.index_n_heads * (c.index_head_dim * c.q_lora_rank + d) + c.index_head_dim * d;
+      norms += 2 * c.index_head_dim;
+    }
   } else {
     attention = 2 * d * h * c.head_dim + 2 * d * c.num_key_value_heads * c.head_dim;
     norms += (c.qk_norm ? 2 * c.head_dim : 0) + (c.attention_bias ? (h + 2 * c.num_key_value_heads) * c.head_dim : 0);

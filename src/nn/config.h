@@ -41,6 +41,8 @@ struct ModelConfig {
   // Multi-head latent attention, where kv_lora_rank > 0
   int64_t q_lora_rank = 0;  // 0: a plain q_proj
   int64_t kv_lora_rank = 0, qk_nope_head_dim = 0, qk_rope_head_dim = 0, v_head_dim = 0;
+  // … whose tokens attend to the index_topk keys that an indexer picks (DeepSeek-V3.2), where that is > 0
+  int64_t index_n_heads = 0, index_head_dim = 0, index_topk = 0;
 
   double rope_theta = 10000;
   RopeScaling rope_scaling;
@@ -54,6 +56,7 @@ struct ModelConfig {
   double aux_loss_alpha = 0;
 
   bool mla() const { return kv_lora_rank > 0; }
+  bool sparse_attention() const { return index_topk > 0; }
   int64_t query_dim() const { return mla() ? qk_nope_head_dim + qk_rope_head_dim : head_dim; }
   int64_t rope_dim() const { return mla() ? qk_rope_head_dim : head_dim; }
   int64_t value_dim() const { return mla() ? v_head_dim : head_dim; }

@@ -16,7 +16,7 @@ struct Parameter {
     kEmbedding,  // embed_tokens, lm_head
     kVector,     // norm gains and biases
     kRouter,     // gate.weight
-    kBuffer,     // e_score_correction_bias: saved, never given a gradient
+    kBuffer,     // e_score_correction_bias, the indexer of sparse attention: saved, never given a gradient
   };
   std::string name;
   Role role;

@@ -50,7 +50,7 @@ Batch make_step(Backend& backend, std::span<const int32_t> ids, std::span<const 
 
 void copy_block(const KvCache& cache, int32_t to, int32_t from) {
   for (const LayerCache& layer : cache.layers)
-    for (const Tensor& part : {layer.keys, layer.values, layer.latent})
+    for (const Tensor& part : layer.parts())
       if (part) backend_of(part).copy(part[to], part[from]);
 }
 

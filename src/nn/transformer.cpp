@@ -97,11 +97,12 @@ KvCache Transformer::make_cache(int64_t blocks, CacheForm form) const {
   const int64_t heads = config_.mla() ? config_.num_attention_heads : config_.num_key_value_heads;
   const Shape keys = {blocks, heads, config_.query_dim(), kCacheBlock},
               values = {blocks, heads, kCacheBlock, config_.value_dim()},
-              rows = {blocks, kCacheBlock, config_.kv_lora_rank + config_.qk_rope_head_dim};
+              rows = {blocks, kCacheBlock, config_.kv_lora_rank + config_.qk_rope_head_dim},
+              index = {blocks, config_.index_head_dim, kCacheBlock};
   const int64_t layers = config_.num_hidden_layers + config_.num_nextn_predict_layers;
   // One piece of memory for all layers, which the system may map by large pages.
-  Tensor memory =
-      Tensor::make(backend(), compute_type(), {layers * (latent ? rows.count() : keys.count() + values.count())});
+  Tensor memory = Tensor::make(backend(), compute_type(),
+                               {layers * (index.count() + (latent ? rows.count() : keys.count() + values.count()))});
   const auto take = [&memory](Shape shape) {
     const int64_t count = shape.count();
     Tensor part = memory.slice(0, 0, count).view(shape);
@@ -110,8 +111,10 @@ KvCache Transformer::make_cache(int64_t blocks, CacheForm form) const {
   };
   KvCache cache;
   cache.blocks = blocks;
-  for (int64_t layer = 0; layer < layers; layer++)
+  for (int64_t layer = 0; layer < layers; layer++) {
     cache.layers.push_back(latent ? LayerCache{{}, {}, take(rows)} : LayerCache{take(keys), take(values), {}});
+    if (config_.sparse_attention()) cache.layers.back().index_keys = take(index);
+  }
   return cache;
 }
 
@@ -141,7 +144,7 @@ void initialize(Transformer& model, uint64_t seed, double embedding_std) {
   const auto deviation = [&](const Parameter& parameter) {
     const std::string& name = parameter.name;
     if (name == "model.embed_tokens.weight") return embedding_std;
-    if (parameter.role != Role::kMatrix) return config.initializer_range;
+    if (parameter.role != Role::kMatrix && parameter.role != Role::kBuffer) return config.initializer_range;
     const double std = 1 / std::sqrt(double(parameter.shape()[1]));
     return name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight") ? std * to_residual : std;
   };
@@ -149,8 +152,8 @@ void initialize(Transformer& model, uint64_t seed, double embedding_std) {
   for (const Parameter& parameter : model.parameters()) {
     const Tensor value = parameter.value();
     Rng rng(seed, stream++);
-    if (parameter.role == Role::kVector || parameter.role == Role::kBuffer) {
-      backend.fill(value, parameter.role == Role::kVector && parameter.name.ends_with("weight") ? 1 : 0);
+    if (parameter.shape().rank() == 1) {
+      backend.fill(value, parameter.name.ends_with("weight") ? 1 : 0);
       continue;
     }
     const double std = deviation(parameter);

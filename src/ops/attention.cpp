@@ -35,7 +35,8 @@ AttentionArgs arguments(const Var& q, const Var& kv, const Var& k_rope, const Te
           k_rope.value(),
           by_head.slice(2, s.nope_dim, s.nope_dim + s.value_dim),
           segments,
-          scale};
+          scale,
+          s.sight};
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ Var gqa_attention(const Var& q, const Var& k, const Var& v, const Tensor& segmen
 // -> (N, H dv).
 struct MlaShape {
   int64_t heads, nope_dim, rope_dim, value_dim;
+  Sight sight = {};
 };
 Var mla_attention(const Var& q, const Var& kv, const Var& k_rope, const Tensor& segments, const MlaShape& shape,
                   double scale);

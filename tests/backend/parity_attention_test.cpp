@@ -60,7 +60,7 @@ void each_case(const Body& body) {
             if (window >= std::max(2, segments.back()) || (wide && window > 0 && window != 40)) continue;
             SCOPED_TRACE(text_of(dtype, layout) + " " + text_of(form) + " N " + std::to_string(segments.back()) +
                          " window " + std::to_string(window));
-            body(dtype, layout, form, segments, Sight{window});
+            body(dtype, layout, form, segments, Sight{window, {}});
             if (::testing::Test::HasFailure()) return;
           }
         }
@@ -130,7 +130,7 @@ TEST(ParityAttention, SequencesAloneAndPrefixes) {
   for (DType dtype : kTypes)
     for (size_t i = 0; i < std::size(kForms); i++) {
       const Form& f = kForms[i];
-      const Sight sight{kWindows[i % std::size(kWindows)]};
+      const Sight sight{kWindows[i % std::size(kWindows)], {}};
       SCOPED_TRACE(std::string(name_of(dtype)) + " " + text_of(f) + " window " + std::to_string(sight.window));
       const std::vector<int32_t> segments = {0, 3, 3, 74, 75, 110};
       Trial t(subject(), Layout::kAligned, 7);
@@ -261,7 +261,7 @@ void each_cache_case(const Body& body) {
             SCOPED_TRACE(text_of(dtype, layout) + " H " + std::to_string(f.heads) + "/" + std::to_string(f.key_heads) +
                          " d " + std::to_string(f.width) + (f.latent ? " latent" : "") + " N " +
                          std::to_string(places.sequences.size()) + " window " + std::to_string(window));
-            body(dtype, layout, places, f, Sight{window});
+            body(dtype, layout, places, f, Sight{window, {}});
             if (::testing::Test::HasFailure()) return;
           }
         }
@@ -340,7 +340,7 @@ TEST(ParityCache, WholePartsAndSteps) {
       };
       for (int64_t window : kWindows) {
         SCOPED_TRACE("window " + std::to_string(window));
-        const Sight sight{window};
+        const Sight sight{window, {}};
         const Values want = in_steps(length, sight);
         for (int64_t step : {1, 2, 100})
           expect_same_bits(in_steps(step, sight), want, "steps of " + std::to_string(step));
@@ -351,7 +351,7 @@ TEST(ParityCache, WholePartsAndSteps) {
           expect_same_bits(values_of(out), want, "the whole sequence");
         }
       }
-      expect_same_bits(in_steps(50, {length}), in_steps(length, {}), "a window of the whole sequence");
+      expect_same_bits(in_steps(50, {length, {}}), in_steps(length, {}), "a window of the whole sequence");
       if (HasFailure()) return;
     }
 }

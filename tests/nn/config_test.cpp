@@ -68,5 +68,28 @@ TEST(Config, LayersSeeAWindow) {
               HasSubstr("layer_types: expected full_attention or sliding_attention, got \"chunked_attention\""));
 }
 
+TEST(Config, OfSparseAttention) {
+  const Json good = Json::parse(config_json(tiny_config("mla_sparse"), DType::kF32).dump());
+  const ModelConfig read = config_of(good, "config.json");
+  EXPECT_EQ(read.index_topk, 6);
+  EXPECT_EQ(read.index_n_heads, 3);
+  EXPECT_EQ(read.index_head_dim, 14);
+  const auto refusal = [&](const char* key, const Json& value) -> std::string {
+    Json json = good;
+    json[key] = value;
+    try {
+      config_of(json, "config.json");
+      return "";
+    } catch (const Error& error) {
+      return error.what();
+    }
+  };
+  EXPECT_EQ(refusal("index_topk", 0), "config.json: index_topk: expected at least 1, got 0");
+  EXPECT_THAT(refusal("index_topk", nullptr), HasSubstr("index_topk: expected a whole number, the field is missing"));
+  EXPECT_THAT(refusal("index_n_heads", -1), HasSubstr("index_n_heads: expected 1 … 4096, got -1"));
+  EXPECT_THAT(refusal("index_head_dim", 4), HasSubstr("index_head_dim: expected at least qk_rope_head_dim 6, got 4"));
+  EXPECT_THAT(refusal("q_lora_rank", nullptr), HasSubstr("q_lora_rank: expected at least 1"));
+}
+
 }  // namespace
 }  // namespace tenth::testing

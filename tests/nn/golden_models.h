@@ -13,7 +13,6 @@ namespace tenth::testing {
 
 // Formats of later issues. Each must be refused when it is loaded, with the reason; it leaves this list when it loads.
 inline const std::map<std::string, std::string> kNotYet = {
-    {"deepseek_v32", "sparse attention of DeepSeek-V3.2"},
     {"deepseek_v4", "DeepSeek-V4"},
 };
 

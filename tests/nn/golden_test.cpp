@@ -9,7 +9,8 @@ namespace tenth::testing {
 namespace {
 
 // A backend that keeps what the fixtures know and the model does not hand out: the input of each norm (by its weight,
-// so: the residual stream between layers) and the weights of the chosen experts.
+// so: the residual stream between layers), the weights of the chosen experts, and the keys that sparse attention
+// selects; those may be given too.
 template <class Base>
 class Watching : public Base {
  public:
@@ -22,12 +23,26 @@ class Watching : public Base {
     Base::gate_forward(weights, experts, scores, logits, bias, replay, args);
     expert_weights.push_back(values_of(weights));
   }
+  void select_keys(const Tensor& selected, const IndexArgs& args) override {
+    if (given_keys.empty())
+      Base::select_keys(selected, args);
+    else
+      this->copy(selected, Tensor::from_host<int32_t>(*this, given_keys.at(keys.size()), selected.shape()));
+    keys.push_back(selected.to_host<int32_t>());
+  }
+  void clear() {
+    norms.clear();
+    expert_weights.clear();
+    keys.clear();
+    given_keys.clear();
+  }
 
   struct Norm {
     Values in, out;
   };
   std::map<const void*, Norm> norms;
   std::vector<Values> expert_weights;
+  std::vector<std::vector<int32_t>> keys, given_keys;  // words of Sight::selected, layer by layer
 };
 
 template <class Base>
@@ -74,6 +89,22 @@ struct Inputs {
   Examples examples;
 };
 
+// The words that say which keys each token selects, from the fixture's lists of them; none where it has no such lists.
+std::vector<std::vector<int32_t>> true_keys(const GoldenModel& golden, const Inputs& inputs, int64_t layers) {
+  std::vector<std::vector<int32_t>> all;
+  for (int64_t layer = 0; layer < layers; layer++) {
+    const std::string name = fmt::format("layer_{}.selected_keys", layer);
+    if (!golden.has(name)) continue;
+    const std::vector<int32_t> lists = golden.ids(name);
+    const size_t each = lists.size() / inputs.ids.size(), row = size_t(2 * blocks_for(inputs.lengths[0]));
+    std::vector<uint32_t> words(inputs.ids.size() * row, 0);
+    for (size_t i = 0; i < lists.size(); i++)
+      if (lists[i] >= 0) words[i / each * row + size_t(lists[i] / 32)] |= 1u << (lists[i] % 32);
+    all.emplace_back(words.begin(), words.end());
+  }
+  return all;
+}
+
 // The experts that the f64 model chooses, the multi-token prediction's last.
 Routings true_routings(const GoldenModel& golden, const Inputs& inputs) {
   Backend& backend = get_backend("reference");
@@ -96,13 +127,14 @@ Routings moved_to(Backend& backend, const Routings& routings) {
 template <class Base>
 void check_forward(const GoldenModel& golden, const Way& way) {
   Watching<Base>& backend = watching<Base>();
-  backend.norms.clear();
-  backend.expert_weights.clear();
+  backend.clear();
   const auto model = golden.load(backend, way.compute);
   const ModelConfig& config = model->config();
   const Inputs inputs(golden);
   const bool f64 = way.compute == DType::kF64, bf16 = way.compute == DType::kBF16;
   const Routings replay = bf16 ? moved_to(backend, true_routings(golden, inputs)) : Routings();
+  const auto keys = true_keys(golden, inputs, config.num_hidden_layers);
+  if (bf16) backend.given_keys = keys;
 
   Pass pass;
   pass.batch = make_batch(backend, inputs.ids, inputs.lengths);
@@ -129,6 +161,7 @@ void check_forward(const GoldenModel& golden, const Way& way) {
     const Tensor next = Tensor::from_host(backend, next_ids(inputs.examples));
     check_logits(model->mtp_hidden(hidden, next, pass), golden.values("mtp_logits_f64"), "mtp_logits");
   }
+  EXPECT_EQ(backend.keys, keys) << "selected keys";
   if (bf16) return;
 
   const auto check_stored = [&](Values got, const std::string& key) {
@@ -201,12 +234,15 @@ double loss_with_experts(Transformer& model, const Inputs& inputs, const Routing
 TEST_P(GoldenModels, LossAndGradients) {
   TENTH_SKIP_NOT_YET(name());
   const GoldenModel golden(name());
-  Backend& backend = get_backend(way().reference ? "reference" : "cpu");
+  watching<CpuBackend>().clear();
+  const bool bf16 = way().compute == DType::kBF16;
+  Backend& backend = bf16 ? watching<CpuBackend>() : get_backend(way().reference ? "reference" : "cpu");
   const auto model = golden.load(backend, way().compute);
   model->set_training(true);
   const Inputs inputs(golden);
+  if (bf16) watching<CpuBackend>().given_keys = true_keys(golden, inputs, model->config().num_hidden_layers);
   const double mtp_weight = model->has_mtp() ? 0.3 : 0, want_loss = golden.values("loss_f64")[0];
-  const bool f64 = way().compute == DType::kF64, bf16 = way().compute == DType::kBF16;
+  const bool f64 = way().compute == DType::kF64;
   if (bf16) {
     const Routings experts = moved_to(backend, true_routings(golden, inputs));
     EXPECT_NEAR(loss_with_experts(*model, inputs, experts, mtp_weight), want_loss, kBf16Loss);

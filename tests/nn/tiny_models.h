@@ -10,8 +10,8 @@
 namespace tenth::testing {
 
 // Kinds of tiny_config.
-inline const std::vector<std::string> kTinyModels = {"mla", "mla_q_lora", "mla_mtp",  "mla_groups",
-                                                     "gqa", "gqa_window", "qwen3_moe"};
+inline const std::vector<std::string> kTinyModels = {"mla",        "mla_q_lora", "mla_mtp",    "mla_groups",
+                                                     "mla_sparse", "gqa",        "gqa_window", "qwen3_moe"};
 
 inline ModelConfig tiny_config(const std::string& kind) {
   ModelConfig c;
@@ -27,6 +27,14 @@ inline ModelConfig tiny_config(const std::string& kind) {
   c.n_routed_experts = 8;
   c.moe_intermediate_size = 16;
   c.gate.experts_per_token = 3;
+  if (kind == "mla_sparse") {
+    c = tiny_config("mla_mtp");
+    c.model_type = "deepseek_v32";
+    c.index_n_heads = 3;
+    c.index_head_dim = 14;
+    c.index_topk = 6;
+    return c;
+  }
   if (kind == "gqa_window") {
     c = tiny_config("gqa");
     c.sliding_window = 5;

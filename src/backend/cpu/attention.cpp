@@ -100,7 +100,9 @@ void CpuBackend::attention_forward(const Tensor& out, const Tensor& lse, const A
                                            .first = item.first,
                                            .queries = item.queries,
                                            .heads = sharing,
-                                           .window = window}};
+                                           .window = window,
+                                           .selected = selected_of(args.sight.selected, token),
+                                           .selected_row = selected_row(args.sight.selected)}};
       pick<T>(*kernels().attention).attend(task, scratch(attend_floats(task)));
     });
   });
@@ -146,7 +148,9 @@ void CpuBackend::attention_backward(const Tensor& dq, const Tensor& dk, const Te
                                       .dv_row = dv.stride(0),
                                       .length = item.length,
                                       .heads = sharing,
-                                      .window = window};
+                                      .window = window,
+                                      .selected = selected_of(args.sight.selected, begin),
+                                      .selected_row = selected_row(args.sight.selected)};
       pick<T>(*kernels().attention).attend_grad(task, scratch(attend_grad_floats(task)));
     });
   });

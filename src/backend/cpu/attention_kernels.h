@@ -14,13 +14,14 @@
 // that shared the tile. Key blocks and splits are counted from the start of the sequence. Hence a token's result is the
 // same in training, prefill and decode, on one thread or many, wherever q, k and v are.
 //
-// Where rows do not see all keys before them (a window), a block of which none of them sees a key is skipped, and the
-// sums of a split begin as those over nothing (m = -infinity, l = O = 0), to which a block that a row does not see adds
-// nothing: so it is all the same to a row which blocks the others need.
+// Where rows do not see all keys before them (a window, a selection), a block of which none of them sees a key is
+// skipped, and the sums of a split begin as those over nothing (m = -infinity, l = O = 0), to which a block that a row
+// does not see adds nothing: so it is all the same to a row which blocks the others need.
 #pragma once
 #include "backend/cpu/attention_table.h"
 #include "backend/cpu/attention_tiles.h"
 #include "backend/cpu/gemm_pack.h"
+#include "backend/cpu/index_kernels.h"
 #include "backend/cpu/lanes.h"
 
 namespace tenth::cpu::TENTH_ISA {
@@ -60,12 +61,18 @@ struct AttendGroup {
   uint64_t seen[kGroup];
 };
 
-// The keys first … first + 63 that a query at `place` sees.
-TENTH_INLINE uint64_t seen_keys(int64_t place, int64_t window, int64_t first) {
+// The keys first … first + 63 that a query at `place` sees. selected: its words, or null.
+TENTH_INLINE uint64_t seen_keys(int64_t place, int64_t window, const int32_t* selected, int64_t first) {
   const int64_t end = place + 1 - first, begin = attention_first_key(place, window) - first;
   if (end <= 0 || begin >= kAttentionKeys) return 0;
-  const uint64_t before = end < kAttentionKeys ? (uint64_t(1) << end) - 1 : ~uint64_t(0);
-  return begin > 0 ? before >> begin << begin : before;
+  uint64_t seen = end < kAttentionKeys ? (uint64_t(1) << end) - 1 : ~uint64_t(0);
+  if (selected) seen &= uint64_t(uint32_t(selected[first / 32 + 1])) << 32 | uint32_t(selected[first / 32]);
+  return begin > 0 ? seen >> begin << begin : seen;
+}
+
+template <class T>
+TENTH_INLINE uint64_t seen_keys(const AttentionRows<T>& t, int64_t i, int64_t first) {
+  return seen_keys(t.first + i, t.window, t.selected ? t.selected + i * t.selected_row : nullptr, first);
 }
 
 // Up to and with the last of them.
@@ -186,7 +193,7 @@ void attend_block(const AttentionRows<T>& t, const AttendState& a, const KeyBloc
   if (t.queries < kGroup && t.heads > t.queries) {  // few queries: groups of heads, which see the same keys
     for (int64_t i = 0; i < t.queries; i++) {
       AttendGroup g = {i, t.queries, 0, {}};
-      for (uint64_t& seen : g.seen) seen = seen_keys(t.first + i, t.window, block.first);
+      for (uint64_t& seen : g.seen) seen = seen_keys(t, i, block.first);
       for (int64_t h = 0; h < t.heads; h += kGroup) {
         g.row = h * t.queries + i;
         g.count = least(kGroup, t.heads - h);
@@ -199,7 +206,7 @@ void attend_block(const AttentionRows<T>& t, const AttendState& a, const KeyBloc
     for (int64_t i = 0, next; i < t.queries; i = next) {
       next = least(t.queries, i + kGroup - (t.first + i) % kGroup);
       AttendGroup g = {h * t.queries + i, 1, next - i, {}};
-      for (int64_t r = 0; r < g.count; r++) g.seen[r] = seen_keys(t.first + i + r, t.window, block.first);
+      for (int64_t r = 0; r < g.count; r++) g.seen[r] = seen_keys(t, i + r, block.first);
       attend_group(a, g, block);
     }
 }
@@ -269,7 +276,7 @@ AttendState pack_queries(const AttentionRows<T>& t, Scratch& scratch, int64_t d,
   a.d = d;
   a.wide = whole_vectors(dv);
   a.scale = scale;
-  a.partial = t.window < t.first + t.queries;
+  a.partial = t.window < t.first + t.queries || t.selected;
   a.scores = scratch.take(kAttentionFewRows * kAttentionKeys);
   a.q = scratch.take(t.heads * t.queries * d + kWidth);  // a row's zeros fall on the start of the next row
   for (int64_t h = 0; h < t.heads; h++)
@@ -437,6 +444,8 @@ struct AttendGradState {
   float *q, *dout, *p, *ds;             // of a query block: (64, wide_k), (64, wide_v), (64, 64) twice
   int64_t d, dv_width, wide_k, wide_v;  // wide: in whole vectors
   int64_t window;
+  const int32_t* selected;  // rows of words, or null
+  int64_t selected_row;
 };
 
 // P and dS of `rows` queries against `keys` keys; q0 and k0 are the places of the first.
@@ -451,7 +460,8 @@ void attend_probabilities(const AttendGradState& a, const float* lse, int64_t ls
     for (int64_t r = 0; r < count; r++, p += kAttentionKeys, ds += kAttentionKeys) {
       const Vec shift = broadcast(lse[(i + r) * lse_row]), middle = broadcast(delta[i + r]);
       constexpr uint32_t kEach = (1u << kWidth) - 1;
-      uint64_t seen = seen_keys(q0 + i + r, a.window, k0);
+      const int64_t place = q0 + i + r;
+      uint64_t seen = seen_keys(place, a.window, a.selected ? a.selected + place * a.selected_row : nullptr, k0);
       for (int64_t j = 0; j < n; j += kWidth, seen >>= kWidth) {
         Vec x = exp(load(p + j) * scale - shift), g = (load(ds + j) - middle) * scale;
         if ((seen & kEach) != kEach) {  // both, for 0 times infinity would be NaN
@@ -521,6 +531,8 @@ void attend_grad(const AttendGradTask<T>& t, float* memory) {
   a.d = side.dk + side.dr;
   a.dv_width = side.dv;
   a.window = t.window;
+  a.selected = t.selected;
+  a.selected_row = t.selected_row;
   a.wide_k = whole_vectors(a.d);
   a.wide_v = whole_vectors(side.dv);
   a.keys_t = scratch.take(a.d * kAttentionKeys);
@@ -544,8 +556,9 @@ void attend_grad(const AttendGradTask<T>& t, float* memory) {
 }
 
 constexpr AttentionKernels kAttentionKernels = {
-    .f32 = {attend<float>, attend_cached<float>, attend_join<float>, attend_grad<float>},
-    .bf16 = {attend<uint16_t>, attend_cached<uint16_t>, attend_join<uint16_t>, attend_grad<uint16_t>},
+    .f32 = {attend<float>, attend_cached<float>, attend_join<float>, attend_grad<float>, index_scores<float>},
+    .bf16 = {attend<uint16_t>, attend_cached<uint16_t>, attend_join<uint16_t>, attend_grad<uint16_t>,
+             index_scores<uint16_t>},
 };
 
 }  // namespace

@@ -29,7 +29,7 @@ constexpr int64_t attention_window(int64_t window) { return window > 0 ? window 
 constexpr int64_t attention_first_key(int64_t place, int64_t window) { return place < window ? 0 : place - window + 1; }
 
 // Queries of neighbouring places, of the heads that share the keys. Query i sees the last `window` of the keys
-// 0 … first + i.
+// 0 … first + i; with `selected`, those of them whose bit is set.
 template <class T>
 struct AttentionRows {
   const T* q;  // rows of d
@@ -37,6 +37,8 @@ struct AttentionRows {
   float* lse;  // null: not wanted; heads next to each other
   int64_t q_row, q_head, out_row, out_head, lse_row;
   int64_t first, queries, heads, window;
+  const int32_t* selected;  // rows of words, or null
+  int64_t selected_row;
 };
 
 template <class T>
@@ -92,7 +94,27 @@ struct AttendGradTask {
   float* dk_rope;  // (length, dr) of this key head alone, contiguous; null where dr = 0
   int64_t q_row, q_head, dout_row, dout_head, out_row, out_head, lse_row, dq_row, dq_head, dk_row, dv_row;
   int64_t length, heads, window;
+  const int32_t* selected;  // as in AttentionRows
+  int64_t selected_row;
 };
+
+// Sparse attention's indexer: query i gets the scores sum_h w_h max(0, q_h . k) of the keys 0 … first + i.
+template <class T>
+struct IndexTask {
+  const T* q;            // (queries, heads, d)
+  const float* weights;  // (queries, heads)
+  const T* keys;  // rows of d from the sequence's first token on, or, with blocks, those of a cache: (d, 64) each
+  const int32_t* blocks;
+  float* scores;  // (queries, places in whole blocks)
+  int64_t q_row, q_head, weights_row, key_row, key_block, scores_row;
+  int64_t first, queries, heads, d;
+};
+
+// Of scratch memory.
+template <class T>
+constexpr int64_t index_floats(const IndexTask<T>& t) {
+  return kAttentionKeys * (t.d + 8) + t.queries * t.heads * t.d + 64;
+}
 
 template <class T>
 struct AttentionKernelsOf {
@@ -100,6 +122,7 @@ struct AttentionKernelsOf {
   void (*attend_cached)(const AttendCachedTask<T>& task, float* scratch);
   void (*attend_join)(const JoinTask<T>& task);
   void (*attend_grad)(const AttendGradTask<T>& task, float* scratch);
+  void (*index_scores)(const IndexTask<T>& task, float* scratch);
 };
 
 struct AttentionKernels {

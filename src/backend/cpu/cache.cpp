@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/places.h"
 #include "backend/cpu/rows.h"
 #include "backend/cpu/scratch.h"
 
@@ -15,56 +16,7 @@ static_assert(kCacheBlock == kAttentionKeys);
 constexpr int64_t kTaskRows = 128;    // queries times heads that share one reading of the keys
 constexpr int64_t kSerialWork = 1e5;  // multiply-adds below which one thread is enough: they come from memory
 
-// Tokens that follow each other in the batch and in their sequence.
-struct Run {
-  int64_t token, count;  // the first of them, in the batch
-  int64_t first;         // its position
-  const int32_t* blocks;
-};
-
-// The tables of a batch, checked as they are walked: a wrong number would be a write anywhere in memory.
-class Places {
- public:
-  Places(const char* op, const CachePlaces& places, const LayerCache& cache)
-      : op_(op),
-        places_(places),
-        sequences_(places.sequences.data<int32_t>()),
-        positions_(places.positions.data<int32_t>()),
-        tables_(places.tables.data<int32_t>()),
-        blocks_((cache.latent ? cache.latent : cache.keys).dim(0)) {}
-
-  // Calls body(run) for runs of at most `most` tokens that cover the first `tokens`; none straddles a multiple of
-  // `unit` positions.
-  template <class Body>
-  void each_run(int64_t tokens, int64_t most, int64_t unit, const Body& body) const {
-    for (int64_t n = 0, next; n < tokens; n = next) {
-      for (next = n + 1; next < tokens && next - n < most && follows(next) && positions_[next] % unit != 0;) next++;
-      body(Run{n, next - n, positions_[n], table_of(n, positions_[next - 1])});
-    }
-  }
-
- private:
-  bool follows(int64_t n) const { return sequences_[n] == sequences_[n - 1] && positions_[n] == positions_[n - 1] + 1; }
-
-  const int32_t* table_of(int64_t n, int64_t last) const {
-    const int64_t sequence = sequences_[n], width = places_.tables.dim(1), wanted = last / kCacheBlock + 1;
-    if (sequence < 0 || sequence >= places_.tables.dim(0) || positions_[n] < 0 || wanted > width)
-      fail(ErrorKind::kInternal, "[{}] position {} of sequence {}: the block tables have the shape {}", op_, last,
-           sequence, places_.tables.shape().text());
-    const int32_t* table = tables_ + sequence * width;
-    for (int64_t i = 0; i < wanted; i++) {
-      if (table[i] >= 0 && table[i] < blocks_) continue;
-      fail(ErrorKind::kInternal, "[{}] block {} of sequence {} is {}: the cache has {}", op_, i, sequence, table[i],
-           blocks_);
-    }
-    return table;
-  }
-
-  const char* op_;
-  const CachePlaces& places_;
-  const int32_t *sequences_, *positions_, *tables_;
-  int64_t blocks_;
-};
+int64_t blocks_of(const LayerCache& cache) { return (cache.latent ? cache.latent : cache.keys).dim(0); }
 
 // to (columns, 64) from x (rows, columns), its rows x_row apart, transposed.
 template <class T>
@@ -95,6 +47,7 @@ void store_run(const LayerCache& cache, const Tensor& k, const Tensor& k_rope, c
   T* to = data_of<T>(cache.keys) + block * cache.keys.stride(0) + head * cache.keys.stride(1) + offset;
   store_transposed(to, from, k.stride(0), run.count, dk);
   if (rope) store_transposed(to + dk * kCacheBlock, rope, k_rope.stride(0), run.count, k_rope.dim(1));
+  if (!v) return;
   const int64_t dv = v.dim(2);
   store_rows(data_of<T>(cache.values) + block * cache.values.stride(0) + head * cache.values.stride(1) + offset * dv,
              dv, data_of<T>(v) + run.token * v.stride(0) + head * v.stride(1), v.stride(0), run.count, dv);
@@ -144,7 +97,7 @@ int64_t divide(std::vector<Item>& items, std::vector<Item>& joins, int64_t dv) {
 }
 
 template <class T>
-AttentionRows<T> rows_of(const Item& item, const Tensor& out, const Tensor& q, int64_t sharing) {
+AttentionRows<T> rows_of(const Item& item, const Tensor& out, const Tensor& q, int64_t sharing, const Sight& sight) {
   const int64_t head = item.head * sharing + item.head_begin;
   return {.q = data_of<T>(q) + item.run.token * q.stride(0) + head * q.stride(1),
           .out = data_of<T>(out) + item.run.token * out.stride(0) + head * out.stride(1),
@@ -157,7 +110,9 @@ AttentionRows<T> rows_of(const Item& item, const Tensor& out, const Tensor& q, i
           .first = item.run.first,
           .queries = item.run.count,
           .heads = item.heads,
-          .window = item.window};
+          .window = item.window,
+          .selected = selected_of(sight.selected, item.run.token),
+          .selected_row = selected_row(sight.selected)};
 }
 
 template <class T>
@@ -206,7 +161,7 @@ void CpuBackend::cache_store(const LayerCache& cache, const Tensor& k, const Ten
   thread_local std::vector<Run> runs;
   runs.clear();
   const int64_t heads = k.dim(1), width = k.dim(2) + (v ? v.dim(2) : 0);
-  Places("cache_store", places, cache).each_run(k.dim(0), kCacheBlock, kCacheBlock, [&](const Run& run) {
+  Places("cache_store", places, blocks_of(cache)).each_run(k.dim(0), kCacheBlock, kCacheBlock, [&](const Run& run) {
     runs.push_back(run);
   });
   with_type(k, "cache_store", [&]<class T>(T) {
@@ -228,7 +183,7 @@ void CpuBackend::cached_attention(const Tensor& out, const Tensor& q, const Laye
   joins.clear();
   const int64_t window = attention_window(sight.window);
   int64_t work = 0, floats = 0;
-  Places("cached_attention", places, cache)
+  Places("cached_attention", places, blocks_of(cache))
       .each_run(q.dim(0), std::max<int64_t>(1, kTaskRows / sharing), INT64_MAX, [&](const Run& run) {
         for (int64_t g = 0; g < key_heads; g++) items.push_back({run, g, 0, sharing, window});
         work += run.count * std::min(run.first + 1, window) * q.dim(1) * (q.dim(2) + dv);
@@ -241,7 +196,7 @@ void CpuBackend::cached_attention(const Tensor& out, const Tensor& q, const Laye
     const AttentionKernelsOf<T>& kernels = pick<T>(*cpu::kernels().attention);
     run_items(int64_t(items.size()), work, [&](int64_t i) {
       const Item& item = items[size_t(i)];
-      const AttentionRows<T> rows = rows_of<T>(item, out, q, sharing);
+      const AttentionRows<T> rows = rows_of<T>(item, out, q, sharing, sight);
       const int64_t part = attention_part_floats(rows.heads * rows.queries, dv);
       const AttendCachedTask<T> task = {
           .side = side_of<T>(item, cache, dv, scale),
@@ -250,7 +205,8 @@ void CpuBackend::cached_attention(const Tensor& out, const Tensor& q, const Laye
           .split = item.split};
       kernels.attend_cached(task, scratch(attend_floats(task)));
     });
-    for (const Item& item : joins) kernels.attend_join({rows_of<T>(item, out, q, sharing), dv, parts + item.parts});
+    for (const Item& item : joins)
+      kernels.attend_join({rows_of<T>(item, out, q, sharing, sight), dv, parts + item.parts});
   });
 }
 

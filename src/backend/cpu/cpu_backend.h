@@ -65,6 +65,10 @@ class CpuBackend : public HostBackend {
   void mla_absorb_query(const Tensor& q_latent, const Tensor& q_nope, const Tensor& w) override;
   void mla_absorb_output(const Tensor& out, const Tensor& latent, const Tensor& w) override;
 
+  // index.cpp
+  void layer_norm(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& b, double eps) override;
+  void select_keys(const Tensor& selected, const IndexArgs& args) override;
+
   // mixture of experts: gate.cpp, moe.cpp (gather_rows: embedding.cpp)
   void gate_forward(const Tensor& weights, const Tensor& experts, const Tensor& scores, const Tensor& logits,
                     const Tensor& bias, bool replay, const GateArgs& args) override;

@@ -83,4 +83,10 @@ void each_run(const std::array<const Tensor*, kOperands>& operands, const Body& 
   });
 }
 
+// Words of Sight::selected from a token of the batch on, or null.
+inline const int32_t* selected_of(const Tensor& selected, int64_t token) {
+  return selected.defined() ? selected.data<int32_t>() + token * selected.stride(0) : nullptr;
+}
+inline int64_t selected_row(const Tensor& selected) { return selected.defined() ? selected.stride(0) : 0; }
+
 }  // namespace tenth::cpu

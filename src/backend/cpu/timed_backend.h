@@ -122,6 +122,12 @@ class TimedBackend final : public CpuBackend {
   void cache_store(const LayerCache& cache, T k, T k_rope, T v, const CachePlaces& places) override {
     return timed("cache_store", 0, [&] { return CpuBackend::cache_store(cache, k, k_rope, v, places); });
   }
+  void layer_norm(T y, T x, T w, T b, double eps) override {
+    return timed("layer_norm", 0, [&] { return CpuBackend::layer_norm(y, x, w, b, eps); });
+  }
+  void select_keys(T selected, const IndexArgs& args) override {
+    return timed("select_keys", 0, [&] { return CpuBackend::select_keys(selected, args); });
+  }
   void cached_attention(T out, T q, const LayerCache& cache, const CachePlaces& places, double scale,
                         const Sight& sight) override {
     return timed("cached_attention", 0,

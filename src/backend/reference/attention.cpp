@@ -11,6 +11,7 @@ namespace {
 // The arguments with keys as one: key(j, g) = [k_jg ; k_rope_j], g the key head that serves query head h.
 struct Heads {
   View q, k, k_rope, v;
+  Seen seen;
   int64_t queries_a_key, width_k, width_qk, width_v;
   double scale;
 
@@ -19,6 +20,7 @@ struct Heads {
         k(args.k),
         k_rope(args.k_rope),
         v(args.v),
+        seen(args.sight),
         queries_a_key(args.q.dim(1) / args.k.dim(1)),
         width_k(args.k.dim(2)),
         width_qk(args.q.dim(2)),
@@ -27,34 +29,36 @@ struct Heads {
 
   int64_t key_head(int64_t h) const { return h / queries_a_key; }
   double key(int64_t j, int64_t g, int64_t d) const { return d < width_k ? k(j, g, d) : k_rope(j, d - width_k); }
-  double score(int64_t i, int64_t h, int64_t j) const {
+  // Of a sequence that begins with token `begin`.
+  double score(int64_t begin, int64_t i, int64_t h, int64_t j) const {
+    if (!seen(i, i - begin, j - begin)) return -std::numeric_limits<double>::infinity();
     double sum = 0;
     for (int64_t d = 0; d < width_qk; d++) sum += q(i, h, d) * key(j, key_head(h), d);
     return scale * sum;
   }
 };
 
-// Calls body(begin, i) for every token i, begin the first token that it sees.
+// Calls body(begin, i) for every token i, begin the first token of its sequence.
 template <class Body>
-void each_token(const AttentionArgs& args, const Body& body) {
-  View segments(args.segments);
-  for (int64_t s = 0; s + 1 < args.segments.dim(0); s++)
-    for (int64_t i = int64_t(segments(s)); i < int64_t(segments(s + 1)); i++)
-      body(std::max(int64_t(segments(s)), first_seen(args.sight, i)), i);
+void each_token(const Tensor& segments_, const Body& body) {
+  View segments(segments_);
+  for (int64_t s = 0; s + 1 < segments_.dim(0); s++)
+    for (int64_t i = int64_t(segments(s)); i < int64_t(segments(s + 1)); i++) body(int64_t(segments(s)), i);
 }
 
 }  // namespace
 
-// s_j = scale q_i . k_j;  lse_i = ln sum_j e^{s_j};  out_i = sum_j e^{s_j - lse_i} v_j,  begin <= j <= i
+// s_j = scale q_i . k_j;  lse_i = ln sum_j e^{s_j};  out_i = sum_j e^{s_j - lse_i} v_j,  begin <= j <= i;  s_j =
+// -infinity where i does not see j
 void ReferenceBackend::attention_forward(const Tensor& out_, const Tensor& lse_, const AttentionArgs& args) {
   View out(out_), lse(lse_);
   Heads heads(args);
-  each_token(args, [&](int64_t begin, int64_t i) {
+  each_token(args.segments, [&](int64_t begin, int64_t i) {
     for (int64_t h = 0; h < args.q.dim(1); h++) {
       Array p(i - begin + 1);
       double top = -std::numeric_limits<double>::infinity(), sum = 0;
       for (int64_t j = begin; j <= i; j++) {
-        p(j - begin) = heads.score(i, h, j);
+        p(j - begin) = heads.score(begin, i, h, j);
         top = std::max(top, p(j - begin));
       }
       for (int64_t j = begin; j <= i; j++) sum += p(j - begin) = std::exp(p(j - begin) - top);
@@ -77,14 +81,14 @@ void ReferenceBackend::attention_backward(const Tensor& dq_, const Tensor& dk_, 
   Heads heads(args);
   const int64_t tokens = args.k.dim(0), key_heads = args.k.dim(1);
   Array dkey(tokens, key_heads, heads.width_qk), dvalue(tokens, key_heads, heads.width_v);
-  each_token(args, [&](int64_t begin, int64_t i) {
+  each_token(args.segments, [&](int64_t begin, int64_t i) {
     for (int64_t h = 0; h < args.q.dim(1); h++) {
       const int64_t g = heads.key_head(h);
       Array dquery(heads.width_qk);
       double delta = 0;
       for (int64_t d = 0; d < heads.width_v; d++) delta += dout(i, h, d) * out(i, h, d);
       for (int64_t j = begin; j <= i; j++) {
-        const double p = std::exp(heads.score(i, h, j) - lse(i, h));
+        const double p = std::exp(heads.score(begin, i, h, j) - lse(i, h));
         double dp = 0;
         for (int64_t d = 0; d < heads.width_v; d++) {
           dp += dout(i, h, d) * heads.v(j, g, d);

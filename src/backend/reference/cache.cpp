@@ -44,10 +44,11 @@ void ReferenceBackend::cached_attention(const Tensor& out_, const Tensor& q_, co
                                         const CachePlaces& places, double scale, const Sight& sight) {
   View out(out_), q(q_), keys(cache.keys), values(cache.values), latent(cache.latent), positions(places.positions);
   const BlockOf block_of{View(places.sequences), View(places.tables)};
+  const Seen seen(sight);
   const int64_t queries_a_key = latent ? q_.dim(1) : q_.dim(1) / cache.keys.dim(1);
   for (int64_t n = 0; n < q_.dim(0); n++)
     for (int64_t h = 0; h < q_.dim(1); h++) {
-      const int64_t count = int64_t(positions(n)) + 1, first = first_seen(sight, count - 1), g = h / queries_a_key;
+      const int64_t count = int64_t(positions(n)) + 1, g = h / queries_a_key;
       const auto key = [&](int64_t j, int64_t d) -> double {
         const int64_t b = block_of(n, j), o = j % kCacheBlock;
         return latent ? latent(b, o, d) : keys(b, g, d, o);
@@ -58,14 +59,15 @@ void ReferenceBackend::cached_attention(const Tensor& out_, const Tensor& q_, co
       };
       Array p(count);
       double top = -std::numeric_limits<double>::infinity(), sum = 0;
-      for (int64_t j = first; j < count; j++) {
+      for (int64_t j = 0; j < count; j++) {
+        if (!seen(n, count - 1, j)) p(j) = -std::numeric_limits<double>::infinity();
         for (int64_t d = 0; d < q_.dim(2); d++) p(j) += scale * q(n, h, d) * key(j, d);
         top = std::max(top, p(j));
       }
-      for (int64_t j = first; j < count; j++) sum += p(j) = std::exp(p(j) - top);
+      for (int64_t j = 0; j < count; j++) sum += p(j) = std::exp(p(j) - top);
       for (int64_t d = 0; d < out_.dim(2); d++) {
         double total = 0;
-        for (int64_t j = first; j < count; j++) total += p(j) / sum * value(j, d);
+        for (int64_t j = 0; j < count; j++) total += p(j) / sum * value(j, d);
         out(n, h, d) = total;
       }
     }

@@ -1,16 +1,20 @@
 // The class behind make_reference_backend(); the functions are in one file a family. backend.h is their specification.
 #pragma once
-#include <algorithm>
-
 #include "backend/host_memory.h"
 #include "backend/reference/view.h"
 
 namespace tenth::reference {
 
-// The first place of a sequence that a token at place i sees.
-inline int64_t first_seen(const Sight& sight, int64_t i) {
-  return sight.window > 0 ? std::max<int64_t>(0, i - sight.window + 1) : 0;
-}
+// Whether token n of the batch, at place i of its sequence, sees place j <= i.
+struct Seen {
+  explicit Seen(const Sight& sight) : window(sight.window), selected(sight.selected) {}
+  bool operator()(int64_t n, int64_t i, int64_t j) const {
+    if (window > 0 && j <= i - window) return false;
+    return !selected || (uint32_t(int32_t(selected(n, j / 32))) >> (j % 32) & 1);
+  }
+  int64_t window;
+  View selected;
+};
 
 class ReferenceBackend : public HostBackend {
  public:
@@ -69,6 +73,10 @@ class ReferenceBackend : public HostBackend {
                         double scale, const Sight& sight) override;
   void mla_absorb_query(const Tensor& q_latent, const Tensor& q_nope, const Tensor& w) override;
   void mla_absorb_output(const Tensor& out, const Tensor& latent, const Tensor& w) override;
+
+  // index.cpp
+  void layer_norm(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& b, double eps) override;
+  void select_keys(const Tensor& selected, const IndexArgs& args) override;
 
   // gate.cpp
   void gate_forward(const Tensor& weights, const Tensor& experts, const Tensor& scores, const Tensor& logits,

@@ -7,8 +7,8 @@
 namespace tenth {
 
 std::span<const Architecture* const> architectures() {
-  static constexpr std::array<const Architecture*, 6> kAll = {&kDeepseekV3, &kDeepseekV2, &kLlama,
-                                                              &kQwen2,      &kQwen3,      &kQwen3Moe};
+  static constexpr std::array<const Architecture*, 7> kAll = {&kDeepseekV3, &kDeepseekV32, &kDeepseekV2, &kLlama,
+                                                              &kQwen2,      &kQwen3,       &kQwen3Moe};
   return kAll;
 }
 

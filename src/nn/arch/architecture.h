@@ -39,7 +39,7 @@ struct Architecture {
   void (*write)(const ModelConfig& config, OrderedJson& out);  // the keys beyond the common ones
 };
 
-extern const Architecture kLlama, kQwen2, kQwen3, kQwen3Moe, kDeepseekV2, kDeepseekV3;
+extern const Architecture kLlama, kQwen2, kQwen3, kQwen3Moe, kDeepseekV2, kDeepseekV3, kDeepseekV32;
 
 std::span<const Architecture* const> architectures();
 
