@@ -13,7 +13,7 @@ failed=""
 mkdir -p .cache
 
 # Fixtures of later issues.
-not_yet="deepseek_v32 deepseek_v4"
+not_yet="deepseek_v4"
 
 if [ -d "$shared/golden" ]; then
   for model in $(ls "$shared/golden/models"); do
@@ -34,6 +34,7 @@ if [ -d "$shared/golden" ]; then
   fi
   "$llama/bin/python" tools/interop_llama.py "$shared" || failed="$failed llama.cpp"
   "$python" tools/interop_folders.py "$shared"/golden/gguf/*-F32.gguf || failed="$failed folders"
+  "$python" tools/interop_attention.py || failed="$failed attention"
 else
   echo "$shared/golden is not there: golden fixtures not checked (set TENTH_SHARED)"
 fi
