@@ -51,12 +51,13 @@ struct AttentionArgs {
 // sequences that begin alike may list the same ones.
 constexpr int64_t kCacheBlock = 64;
 
-// One layer of P blocks, in one of two forms. What no token has stored may be anything, NaN too.
+// One layer of P blocks, in one of two forms, of the activations' type or bf16. What no token has stored may be
+// anything, NaN too.
 struct LayerCache {
-  Tensor keys;    // (P, Hkv, dk + dr, 64) T: transposed, so that scores read 64 keys side by side as they lie
-  Tensor values;  // (P, Hkv, 64, dv) T
-  Tensor latent;  // (P, 64, W) T: instead of both, MLA's rows, one for all heads: key whole, value in the first columns
-  Tensor index_keys = {};  // (P, di, 64) T: beside them, the keys of sparse attention's indexer; not defined: none
+  Tensor keys;    // (P, Hkv, dk + dr, 64): transposed, so that scores read 64 keys side by side as they lie
+  Tensor values;  // (P, Hkv, 64, dv)
+  Tensor latent;  // (P, 64, W): instead of both, MLA's rows, one for all heads: key whole, value in the first columns
+  Tensor index_keys = {};  // (P, di, 64): beside them, the keys of sparse attention's indexer; not defined: none
 
   std::array<Tensor, 4> parts() const { return {keys, values, latent, index_keys}; }  // some not defined
 };

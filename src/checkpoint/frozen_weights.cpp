@@ -176,4 +176,11 @@ int64_t frozen_weight_bytes(Transformer& model, const WeightSource& source, cons
   return bytes;
 }
 
+DType frozen_cache_type(Transformer& model, const WeightSource& source, const WeightForm& wanted) {
+  const ModelConfig& config = model.config();
+  for (const Matrix& matrix : matrices_of(model, source))
+    if (!config.mla() && form_in(matrix, wanted, config.tie_word_embeddings)) return DType::kBF16;
+  return wanted.dense;
+}
+
 }  // namespace tenth

@@ -18,5 +18,7 @@ struct WeightForm {
 };
 // Bytes of all weights of a frozen model in such a form, but for what kernels fill up at the ends of matrices.
 int64_t frozen_weight_bytes(Transformer& model, const WeightSource& source, const WeightForm& form);
+// What Transformer::cache_type will be.
+DType frozen_cache_type(Transformer& model, const WeightSource& source, const WeightForm& form);
 
 }  // namespace tenth

@@ -47,7 +47,7 @@ int64_t cache_bytes(const ModelConfig& c, DType type, int64_t tokens) {
 void require_memory(Transformer& model, const WeightSource& source, const Path& path, int64_t available) {
   const WeightForm now{model.compute_type(), model.keeps_blocks(), {}};
   const auto cache = [&](const WeightForm& form) {
-    return cache_bytes(model.config(), form.dense, context_of(model.config()));
+    return cache_bytes(model.config(), frozen_cache_type(model, source, form), context_of(model.config()));
   };
   const int64_t weights = frozen_weight_bytes(model, source, now);
   if (weights + cache(now) <= available) return;

@@ -13,10 +13,12 @@ constexpr size_t kPromptPart = 256;  // rows of a pass, where prompts are read i
 void Generator::prefill(std::span<const size_t> leaders) {
   const Prompts prompts = prompts_of(leaders);
   statistics_.prompt_tokens += int64_t(prompts.ids.size());
-  // Where the cache holds what a pass over whole sequences would attend to, parts have the same bits. Over latent rows
-  // they would cost more arithmetic, which is worth more than the memory.
-  const bool same = options_.cache == CacheForm::kExpanded || !model_.config().mla();
-  const bool parts = same && !options_.speculate && prompts.ids.size() > kPromptPart;
+  // Where the cache holds what a pass over whole sequences would attend to, parts have the same bits; where it holds
+  // that rounded, all tokens are to see it so. Over latent rows parts would cost more arithmetic, which is worth more
+  // than the memory.
+  const bool rows = options_.cache == CacheForm::kExpanded || !model_.config().mla();
+  const bool rounded = model_.cache_type() != model_.compute_type();
+  const bool parts = rows && !options_.speculate && (rounded || prompts.ids.size() > kPromptPart);
   const Tensor last = parts ? read_in_parts(leaders, prompts) : read_whole(leaders, prompts);
   for (const BlockPool::Copy& copy : copies_) copy_block(cache_, copy.to, copy.from);
   copies_.clear();

@@ -57,6 +57,7 @@ class ParameterList {
   Backend& backend() const { return backend_; }
   ComputeType compute_type() const { return compute_; }
   std::vector<Parameter>& parameters() { return parameters_; }
+  const std::vector<Parameter>& parameters() const { return parameters_; }
   std::vector<WeightPtr>& weights() { return weights_; }
 
  private:

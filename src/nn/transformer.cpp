@@ -1,5 +1,6 @@
 #include "nn/transformer.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/rng.h"
@@ -92,6 +93,13 @@ Var Transformer::mtp_hidden(const Var& hidden, const Tensor& next_ids, Pass& pas
 
 Var Transformer::logits(const Var& hidden) { return ops::linear_to(gradient_type(compute_type()), hidden, *head_); }
 
+DType Transformer::cache_type() const {
+  const auto in_blocks = [](const Parameter& p) { return p.weight->blocks.defined(); };
+  const std::vector<Parameter>& all = parameters_.parameters();
+  const bool rounded = !config_.mla() && std::any_of(all.begin(), all.end(), in_blocks);
+  return rounded ? DType::kBF16 : compute_type();
+}
+
 KvCache Transformer::make_cache(int64_t blocks, CacheForm form) const {
   const bool latent = config_.mla() && form == CacheForm::kLatent;
   const int64_t heads = config_.mla() ? config_.num_attention_heads : config_.num_key_value_heads;
@@ -101,7 +109,7 @@ KvCache Transformer::make_cache(int64_t blocks, CacheForm form) const {
               index = {blocks, config_.index_head_dim, kCacheBlock};
   const int64_t layers = config_.num_hidden_layers + config_.num_nextn_predict_layers;
   // One piece of memory for all layers, which the system may map by large pages.
-  Tensor memory = Tensor::make(backend(), compute_type(),
+  Tensor memory = Tensor::make(backend(), cache_type(),
                                {layers * (index.count() + (latent ? rows.count() : keys.count() + values.count()))});
   const auto take = [&memory](Shape shape) {
     const int64_t count = shape.count();

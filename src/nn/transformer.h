@@ -69,6 +69,9 @@ class Transformer {
 
   // form: of MLA; grouped-query attention knows one only.
   KvCache make_cache(int64_t blocks, CacheForm form = CacheForm::kLatent) const;
+  // bf16 for keys and values of a model whose weights lie in blocks of few bits, which round more coarsely. Else the
+  // compute type: latents are few, and in f32 they are read as they lie.
+  DType cache_type() const;
 
   const ModelConfig& config() const { return config_; }
   Backend& backend() const { return parameters_.backend(); }

@@ -203,6 +203,16 @@ struct CacheForms {
   bool latent = false;
 };
 
+struct CacheTypes {
+  DType rows, cache;
+};
+constexpr CacheTypes kCacheTypes[] = {
+    {DType::kF32, DType::kF32}, {DType::kBF16, DType::kBF16}, {DType::kF32, DType::kBF16}};
+
+std::string text_of(const CacheTypes& types, Layout layout) {
+  return testing::text_of(types.rows, layout) + " cache " + std::string(name_of(types.cache));
+}
+
 LayerCache unset_cache(Trial& t, DType dtype, const CacheForms& f) {
   if (f.latent) return {{}, {}, t.dense_out(dtype, {kBlocks, kCacheBlock, f.width})};
   return {t.dense_out(dtype, {kBlocks, f.key_heads, f.width, kCacheBlock}),
@@ -213,16 +223,16 @@ LayerCache unset_cache(Trial& t, DType dtype, const CacheForms& f) {
 TEST(ParityCache, Store) {
   CacheCase many{{2, 0, 2, 1}, {5, 0, 4, 383}};
   for (int32_t p = 50; p < 200; p++) many.sequences.push_back(3), many.positions.push_back(p);
-  for (DType dtype : kTypes)
+  for (const CacheTypes& types : kCacheTypes)
     for (Layout layout : kLayouts)
       for (const CacheForms& f : {CacheForms{2, 2, 33, 9}, CacheForms{4, 1, 40, 32, true}, CacheForms{3, 3, 1, 1}}) {
-        SCOPED_TRACE(text_of(dtype, layout) + " d " + std::to_string(f.width));
+        SCOPED_TRACE(text_of(types, layout) + " d " + std::to_string(f.width));
         check_parity(
             [&](Trial& t) {
               const int64_t n = int64_t(many.positions.size()), rope = f.width / 4, dk = f.width - rope;
-              const LayerCache cache = unset_cache(t, dtype, f);
-              const Tensor kv = t.in(dtype, {n, f.key_heads, dk + f.value}),
-                           k_rope = rope ? t.in(dtype, {n, rope}) : Tensor();
+              const LayerCache cache = unset_cache(t, types.cache, f);
+              const Tensor kv = t.in(types.rows, {n, f.key_heads, dk + f.value}),
+                           k_rope = rope ? t.in(types.rows, {n, rope}) : Tensor();
               const Tensor v = f.latent ? Tensor() : kv.slice(2, dk, dk + f.value);
               t.backend.cache_store(cache, kv.slice(2, 0, dk), k_rope, v, places_of(t, many));
               t.backend.cache_store(cache, kv.slice(0, 0, 0).slice(2, 0, dk), rope ? k_rope.slice(0, 0, 0) : Tensor(),
@@ -245,7 +255,7 @@ const CacheCase kPlaces[] = {{{}, {}},
 
 template <class Body>
 void each_cache_case(const Body& body) {
-  for (DType dtype : kTypes)
+  for (const CacheTypes& types : kCacheTypes)
     for (Layout layout : {Layout::kAligned, Layout::kRowsApart})
       for (const CacheCase& places : kPlaces)
         for (const CacheForms& f :
@@ -257,79 +267,83 @@ void each_cache_case(const Body& body) {
           if (f.width == 576 && places.sequences.size() > 4) continue;
           for (int64_t window : kWindows) {
             if (window > 0 && f.width != 33 && f.width != 40) continue;  // the reference is slow
-            if (window > 0 && window != (dtype == DType::kF32 ? 5 : 65)) continue;
-            SCOPED_TRACE(text_of(dtype, layout) + " H " + std::to_string(f.heads) + "/" + std::to_string(f.key_heads) +
+            if (window > 0 && window != (types.cache == DType::kF32 ? 5 : 65)) continue;
+            SCOPED_TRACE(text_of(types, layout) + " H " + std::to_string(f.heads) + "/" + std::to_string(f.key_heads) +
                          " d " + std::to_string(f.width) + (f.latent ? " latent" : "") + " N " +
                          std::to_string(places.sequences.size()) + " window " + std::to_string(window));
-            body(dtype, layout, places, f, Sight{window, {}});
+            body(types, layout, places, f, Sight{window, {}});
             if (::testing::Test::HasFailure()) return;
           }
         }
 }
 
 // Positions that no token has stored yet are NaN, in shared blocks too: they must not be read.
-LayerCache stored_cache(Trial& t, DType dtype, const CacheCase& places, const CacheForms& f) {
-  const LayerCache cache = unset_cache(t, dtype, f);
+LayerCache stored_cache(Trial& t, const CacheTypes& types, const CacheCase& places, const CacheForms& f) {
+  const LayerCache cache = unset_cache(t, types.cache, f);
   for (int32_t s = 0; s < 4; s++) {
     CacheCase stored;
     for (size_t n = 0; n < places.sequences.size(); n++)
       for (int32_t p = int32_t(stored.positions.size()); places.sequences[n] == s && p <= places.positions[n]; p++)
         stored.sequences.push_back(s), stored.positions.push_back(p);
     const int64_t n = int64_t(stored.positions.size());
-    t.backend.cache_store(cache, t.dense(dtype, {n, f.key_heads, f.width}), Tensor(),
-                          f.latent ? Tensor() : t.dense(dtype, {n, f.key_heads, f.value}), places_of(t, stored));
+    t.backend.cache_store(cache, t.dense(types.rows, {n, f.key_heads, f.width}), Tensor(),
+                          f.latent ? Tensor() : t.dense(types.rows, {n, f.key_heads, f.value}), places_of(t, stored));
   }
   return cache;
 }
 
 TEST(ParityCache, Attention) {
-  each_cache_case([](DType dtype, Layout layout, const CacheCase& places, const CacheForms& f, const Sight& sight) {
-    check_parity(
-        [&](Trial& t) {
-          const LayerCache cache = stored_cache(t, dtype, places, f);
-          const int64_t n = int64_t(places.sequences.size());
-          Tensor q = t.in(dtype, {n, f.heads, f.width}), out = t.dense_out(dtype, {n, f.heads, f.value});
-          t.backend.cached_attention(out, q, cache, places_of(t, places), 1 / std::sqrt(double(f.width)), sight);
-          t.result("out", out, tolerance_of(dtype));
-        },
-        layout);
-  });
+  each_cache_case(
+      [](const CacheTypes& types, Layout layout, const CacheCase& places, const CacheForms& f, const Sight& sight) {
+        check_parity(
+            [&](Trial& t) {
+              const LayerCache cache = stored_cache(t, types, places, f);
+              const int64_t n = int64_t(places.sequences.size());
+              Tensor q = t.in(types.rows, {n, f.heads, f.width}), out = t.dense_out(types.rows, {n, f.heads, f.value});
+              t.backend.cached_attention(out, q, cache, places_of(t, places), 1 / std::sqrt(double(f.width)), sight);
+              t.result("out", out, tolerance_of(f.latent ? types.cache : types.rows));
+            },
+            layout);
+      });
 }
 
 TEST(ParityCache, TokensAlone) {
-  each_cache_case([](DType dtype, Layout layout, const CacheCase& places, const CacheForms& f, const Sight& sight) {
-    if (layout != Layout::kAligned || places.sequences.empty()) return;
-    Trial t(subject(), layout, 9);
-    const LayerCache cache = stored_cache(t, dtype, places, f);
-    const int64_t n = int64_t(places.sequences.size());
-    Tensor q = t.in(dtype, {n, f.heads, f.width});
-    check_rows_alone(n, [&](int64_t begin, int64_t end) {
-      const CacheCase part{{places.sequences.begin() + begin, places.sequences.begin() + end},
-                           {places.positions.begin() + begin, places.positions.begin() + end}};
-      Tensor out = t.dense_out(dtype, {end - begin, f.heads, f.value});
-      t.backend.cached_attention(out, q.slice(0, begin, end), cache, places_of(t, part), 0.2, sight);
-      return values_of(out);
-    });
-  });
+  each_cache_case(
+      [](const CacheTypes& types, Layout layout, const CacheCase& places, const CacheForms& f, const Sight& sight) {
+        if (layout != Layout::kAligned || places.sequences.empty()) return;
+        Trial t(subject(), layout, 9);
+        const LayerCache cache = stored_cache(t, types, places, f);
+        const int64_t n = int64_t(places.sequences.size());
+        Tensor q = t.in(types.rows, {n, f.heads, f.width});
+        check_rows_alone(n, [&](int64_t begin, int64_t end) {
+          const CacheCase part{{places.sequences.begin() + begin, places.sequences.begin() + end},
+                               {places.positions.begin() + begin, places.positions.begin() + end}};
+          Tensor out = t.dense_out(types.rows, {end - begin, f.heads, f.value});
+          t.backend.cached_attention(out, q.slice(0, begin, end), cache, places_of(t, part), 0.2, sight);
+          return values_of(out);
+        });
+      });
 }
 
 // Training, a prompt in parts and decoding: over keys and values a token has the same bits in all three, past the first
 // split too; over latents in the last two. A window that shows everything is none.
 TEST(ParityCache, WholePartsAndSteps) {
   const int32_t length = 383;
-  for (DType dtype : kTypes)
+  for (const CacheTypes& types : kCacheTypes)
     for (const CacheForms& f : {CacheForms{4, 2, 33, 33}, CacheForms{9, 3, 64, 64}, CacheForms{16, 2, 40, 24},
                                 CacheForms{8, 1, 40, 32, true}, CacheForms{40, 1, 72, 64, true}}) {
-      SCOPED_TRACE(std::string(name_of(dtype)) + " H " + std::to_string(f.heads) + " d " + std::to_string(f.width));
+      SCOPED_TRACE(text_of(types, Layout::kAligned) + " H " + std::to_string(f.heads) + " d " +
+                   std::to_string(f.width));
       Trial t(subject(), Layout::kAligned, 11);
       CacheCase all;
       for (int32_t p = 0; p < length; p++) all.sequences.push_back(2), all.positions.push_back(p);
-      const LayerCache cache = unset_cache(t, dtype, f);
-      const Tensor q = t.dense(dtype, {length, f.heads, f.width}), k = t.dense(dtype, {length, f.key_heads, f.width}),
-                   v = f.latent ? k.slice(2, 0, f.value) : t.dense(dtype, {length, f.key_heads, f.value});
+      const LayerCache cache = unset_cache(t, types.cache, f);
+      const Tensor q = t.dense(types.rows, {length, f.heads, f.width}),
+                   k = t.dense(types.rows, {length, f.key_heads, f.width}),
+                   v = f.latent ? k.slice(2, 0, f.value) : t.dense(types.rows, {length, f.key_heads, f.value});
       t.backend.cache_store(cache, k, Tensor(), f.latent ? Tensor() : v, places_of(t, all));
       const auto in_steps = [&](int64_t step, const Sight& sight) {
-        Tensor out = t.dense_out(dtype, {length, f.heads, f.value});
+        Tensor out = t.dense_out(types.rows, {length, f.heads, f.value});
         for (int64_t n = 0; n < length; n += step) {
           const int64_t end = std::min<int64_t>(length, n + step);
           const CacheCase part{{all.sequences.begin() + n, all.sequences.begin() + end},
@@ -344,8 +358,8 @@ TEST(ParityCache, WholePartsAndSteps) {
         const Values want = in_steps(length, sight);
         for (int64_t step : {1, 2, 100})
           expect_same_bits(in_steps(step, sight), want, "steps of " + std::to_string(step));
-        if (!f.latent) {
-          Tensor out = t.dense_out(dtype, {length, f.heads, f.value}),
+        if (!f.latent && types.rows == types.cache) {
+          Tensor out = t.dense_out(types.rows, {length, f.heads, f.value}),
                  lse = t.dense_out(DType::kF32, {length, f.heads});
           t.backend.attention_forward(out, lse, {q, k, Tensor(), v, t.ints({0, length}), 0.2, sight});
           expect_same_bits(values_of(out), want, "the whole sequence");
@@ -359,7 +373,7 @@ TEST(ParityCache, WholePartsAndSteps) {
 TEST(ParityCache, WrongTablesAreRefused) {
   Trial t(subject(), Layout::kAligned, 12);
   const CacheForms f{2, 1, 16, 16};
-  const LayerCache cache = stored_cache(t, DType::kF32, {}, f);
+  const LayerCache cache = stored_cache(t, kCacheTypes[0], {}, f);
   const Tensor q = t.dense(DType::kF32, {1, 2, 16}), kv = t.dense(DType::kF32, {1, 1, 16});
   Tensor out = t.dense_out(DType::kF32, {1, 2, 16});
   for (const CacheCase& wrong : {CacheCase{{4}, {0}}, CacheCase{{-1}, {0}}, CacheCase{{0}, {448}}, CacheCase{{0}, {-1}},

@@ -314,7 +314,7 @@ struct CacheScratch {
   bool pairs;                 // of bf16, as the machine multiplies them
 };
 
-// Latents in bf16 need not be widened where the machine multiplies pairs.
+// Latents in bf16 need not be widened where the machine multiplies pairs and the queries are bf16 too.
 template <class T>
 constexpr bool kLatentPairs =
 #ifdef __AVX512BF16__
@@ -328,8 +328,8 @@ bool few_rows(const AttentionRows<T>& t) {
   return t.heads * t.queries <= kAttentionFewRows;
 }
 
-template <class T>
-CacheScratch cache_scratch(const AttendCachedTask<T>& t, const AttendState& a, Scratch& scratch) {
+template <class T, class C>
+CacheScratch cache_scratch(const AttendCachedTask<T, C>& t, const AttendState& a, Scratch& scratch) {
   const int64_t rows = t.rows.heads * t.rows.queries;
   CacheScratch s = {};
   s.pairs = kLatentPairs<T> && t.side.latent && a.d % 2 == 0;
@@ -347,31 +347,31 @@ CacheScratch cache_scratch(const AttendCachedTask<T>& t, const AttendState& a, S
 }
 
 // Keys transposed, values in rows: read as they lie, widened in registers, unless many rows would widen them again.
-template <class T>
-void attend_separate(const AttendCachedTask<T>& t, const AttendState& a, const CacheScratch& s, int64_t first,
+template <class T, class C>
+void attend_separate(const AttendCachedTask<T, C>& t, const AttendState& a, const CacheScratch& s, int64_t first,
                      int64_t count) {
-  const CacheSide<T>& side = t.side;
+  const CacheSide<C>& side = t.side;
   const int64_t at = first / kAttentionKeys, block = side.blocks[at];
   const bool more = first + kAttentionKeys < t.rows.first + t.rows.queries;
-  const T *k = side.keys + block * side.key_block, *v = side.values + block * side.value_block;
-  const T* next = few_rows(t.rows) ? side.keys + side.blocks[more ? at + 1 : at] * side.key_block : nullptr;
+  const C *k = side.keys + block * side.key_block, *v = side.values + block * side.value_block;
+  const C* next = few_rows(t.rows) ? side.keys + side.blocks[more ? at + 1 : at] * side.key_block : nullptr;
   const bool whole = a.wide <= side.value_row;  // else the last row's last vector would pass the end
-  if (whole && (sizeof(T) == sizeof(float) || few_rows(t.rows)))
-    return attend_block(t.rows, a, KeyBlock<T>{k, v, side.value_row, first, count, next});
+  if (whole && (sizeof(C) == sizeof(float) || few_rows(t.rows)))
+    return attend_block(t.rows, a, KeyBlock<C>{k, v, side.value_row, first, count, next});
   pack_rows(s.keys, kAttentionKeys, k, kAttentionKeys, a.d, whole_vectors(count));
   pack_rows(s.values, a.wide, v, side.value_row, count, side.dv);
   attend_block(t.rows, a, KeyBlock<float>{s.keys, s.values, a.wide, first, count, nullptr});
 }
 
 // Rows that are key and value. Few queries: S^T = K Q^T, which reads keys by rows; its sums are those of Q K^T.
-template <class T>
-void attend_latent(const AttendCachedTask<T>& t, const AttendState& a, const CacheScratch& s, int64_t first,
+template <class T, class C>
+void attend_latent(const AttendCachedTask<T, C>& t, const AttendState& a, const CacheScratch& s, int64_t first,
                    int64_t count) {
-  const CacheSide<T>& side = t.side;
-  const T* k = side.keys + side.blocks[first / kAttentionKeys] * side.key_block;
+  const CacheSide<C>& side = t.side;
+  const C* k = side.keys + side.blocks[first / kAttentionKeys] * side.key_block;
   const float* rows = s.values;
   int64_t ld = whole_vectors(side.d);
-  if constexpr (sizeof(T) == sizeof(float)) {
+  if constexpr (sizeof(C) == sizeof(float)) {
     if (a.wide <= side.d) rows = k, ld = side.d;
   }
   if (rows == s.values) pack_rows(s.values, ld, k, side.d, count, side.d);
@@ -385,11 +385,11 @@ void attend_latent(const AttendCachedTask<T>& t, const AttendState& a, const Cac
 }
 
 // The same in pairs: neighbours along a row for S, neighbouring keys for P V.
-template <class T>
-void attend_latent_pairs(const AttendCachedTask<T>& t, const AttendState& a, const CacheScratch& s, int64_t first,
+template <class T, class C>
+void attend_latent_pairs(const AttendCachedTask<T, C>& t, const AttendState& a, const CacheScratch& s, int64_t first,
                          int64_t count) {
-  const CacheSide<T>& side = t.side;
-  const T* k = side.keys + side.blocks[first / kAttentionKeys] * side.key_block;
+  const CacheSide<C>& side = t.side;
+  const C* k = side.keys + side.blocks[first / kAttentionKeys] * side.key_block;
   const auto* keys = (const Lane*)k;
   const int64_t half = side.d / 2;
   auto* values = (Pair*)s.values;
@@ -403,8 +403,8 @@ void attend_latent_pairs(const AttendCachedTask<T>& t, const AttendState& a, con
   attend_block(t.rows, a, KeyBlock<Pair>{nullptr, values, a.wide, first, count, nullptr});
 }
 
-template <class T>
-void attend_cached(const AttendCachedTask<T>& t, float* memory) {
+template <class T, class C>
+void attend_cached(const AttendCachedTask<T, C>& t, float* memory) {
   const int64_t rows = t.rows.heads * t.rows.queries;
   Scratch scratch = {memory};
   AttendState a = pack_queries(t.rows, scratch, t.side.d, t.side.dv, t.side.scale);
@@ -556,9 +556,10 @@ void attend_grad(const AttendGradTask<T>& t, float* memory) {
 }
 
 constexpr AttentionKernels kAttentionKernels = {
-    .f32 = {attend<float>, attend_cached<float>, attend_join<float>, attend_grad<float>, index_scores<float>},
-    .bf16 = {attend<uint16_t>, attend_cached<uint16_t>, attend_join<uint16_t>, attend_grad<uint16_t>,
-             index_scores<uint16_t>},
+    .f32 = {attend<float>, attend_cached<float, float>, attend_cached<float, uint16_t>, attend_join<float>,
+            attend_grad<float>, index_scores<float>},
+    .bf16 = {attend<uint16_t>, attend_cached<uint16_t, uint16_t>, attend_cached<uint16_t, uint16_t>,
+             attend_join<uint16_t>, attend_grad<uint16_t>, index_scores<uint16_t>},
 };
 
 }  // namespace

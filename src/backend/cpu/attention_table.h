@@ -65,10 +65,11 @@ constexpr int64_t attention_first_split(const AttentionRows<T>& rows) {
   return attention_first_key(rows.first, rows.window) / kAttentionSplit;
 }
 
-// All keys that the rows see, into out; or, with part, the keys of one split, which attend_join takes up.
-template <class T>
+// All keys that the rows see, into out; or, with part, the keys of one split, which attend_join takes up. C: the type
+// of the cache, T or narrower.
+template <class T, class C>
 struct AttendCachedTask {
-  CacheSide<T> side;
+  CacheSide<C> side;
   AttentionRows<T> rows;
   float* part;    // attention_part_floats(heads queries, dv) floats, or null
   int64_t split;  // with part: which
@@ -119,7 +120,8 @@ constexpr int64_t index_floats(const IndexTask<T>& t) {
 template <class T>
 struct AttentionKernelsOf {
   void (*attend)(const AttendTask<T>& task, float* scratch);
-  void (*attend_cached)(const AttendCachedTask<T>& task, float* scratch);
+  void (*attend_cached)(const AttendCachedTask<T, T>& task, float* scratch);
+  void (*attend_cached_bf16)(const AttendCachedTask<T, uint16_t>& task, float* scratch);
   void (*attend_join)(const JoinTask<T>& task);
   void (*attend_grad)(const AttendGradTask<T>& task, float* scratch);
   void (*index_scores)(const IndexTask<T>& task, float* scratch);

@@ -18,20 +18,44 @@ constexpr int64_t kSerialWork = 1e5;  // multiply-adds below which one thread is
 
 int64_t blocks_of(const LayerCache& cache) { return (cache.latent ? cache.latent : cache.keys).dim(0); }
 
-// to (columns, 64) from x (rows, columns), its rows x_row apart, transposed.
-template <class T>
-void store_transposed(T* to, const T* x, int64_t x_row, int64_t rows, int64_t columns) {
-  for (int64_t d = 0; d < columns; d++)
-    for (int64_t i = 0; i < rows; i++) to[d * kCacheBlock + i] = x[i * x_row + d];
+// Calls body(T(), C()) with the types of the activations and of the cache, as with_type has them.
+template <class Body>
+void with_types(const char* op, const Tensor& x, const LayerCache& cache, const Body& body) {
+  with_type(x, op, [&]<class T>(T) {
+    with_type(cache.latent ? cache.latent : cache.keys, op, [&]<class C>(C) {
+      if constexpr (sizeof(C) <= sizeof(T)) {
+        body(T(), C());
+      } else {
+        fail(ErrorKind::kInternal, "[{}] activations of bf16 with a cache of f32", op);
+      }
+    });
+  });
 }
 
-template <class T>
-void store_rows(T* to, int64_t to_row, const T* x, int64_t x_row, int64_t rows, int64_t columns) {
-  for (int64_t i = 0; i < rows; i++) std::copy_n(x + i * x_row, columns, to + i * to_row);
+template <class C, class T>
+C stored(T x) {
+  if constexpr (sizeof(C) < sizeof(T)) {
+    return bf16(x).bits;
+  } else {
+    return x;
+  }
+}
+
+// to (columns, 64) from x (rows, columns), its rows x_row apart, transposed.
+template <class C, class T>
+void store_transposed(C* to, const T* x, int64_t x_row, int64_t rows, int64_t columns) {
+  for (int64_t d = 0; d < columns; d++)
+    for (int64_t i = 0; i < rows; i++) to[d * kCacheBlock + i] = stored<C>(x[i * x_row + d]);
+}
+
+template <class C, class T>
+void store_rows(C* to, int64_t to_row, const T* x, int64_t x_row, int64_t rows, int64_t columns) {
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t d = 0; d < columns; d++) to[i * to_row + d] = stored<C>(x[i * x_row + d]);
 }
 
 // One key head of a run within one block.
-template <class T>
+template <class T, class C>
 void store_run(const LayerCache& cache, const Tensor& k, const Tensor& k_rope, const Tensor& v, const Run& run,
                int64_t head) {
   const int64_t block = run.blocks[run.first / kCacheBlock], offset = run.first % kCacheBlock, dk = k.dim(2);
@@ -39,17 +63,17 @@ void store_run(const LayerCache& cache, const Tensor& k, const Tensor& k_rope, c
   const T* rope = k_rope ? data_of<T>(k_rope) + run.token * k_rope.stride(0) : nullptr;
   if (cache.latent) {
     const int64_t width = cache.latent.dim(2);
-    T* to = data_of<T>(cache.latent) + (block * kCacheBlock + offset) * width;
+    C* to = data_of<C>(cache.latent) + (block * kCacheBlock + offset) * width;
     store_rows(to, width, from, k.stride(0), run.count, dk);
     if (rope) store_rows(to + dk, width, rope, k_rope.stride(0), run.count, k_rope.dim(1));
     return;
   }
-  T* to = data_of<T>(cache.keys) + block * cache.keys.stride(0) + head * cache.keys.stride(1) + offset;
+  C* to = data_of<C>(cache.keys) + block * cache.keys.stride(0) + head * cache.keys.stride(1) + offset;
   store_transposed(to, from, k.stride(0), run.count, dk);
   if (rope) store_transposed(to + dk * kCacheBlock, rope, k_rope.stride(0), run.count, k_rope.dim(1));
   if (!v) return;
   const int64_t dv = v.dim(2);
-  store_rows(data_of<T>(cache.values) + block * cache.values.stride(0) + head * cache.values.stride(1) + offset * dv,
+  store_rows(data_of<C>(cache.values) + block * cache.values.stride(0) + head * cache.values.stride(1) + offset * dv,
              dv, data_of<T>(v) + run.token * v.stride(0) + head * v.stride(1), v.stride(0), run.count, dv);
 }
 
@@ -115,21 +139,21 @@ AttentionRows<T> rows_of(const Item& item, const Tensor& out, const Tensor& q, i
           .selected_row = selected_row(sight.selected)};
 }
 
-template <class T>
-CacheSide<T> side_of(const Item& item, const LayerCache& cache, int64_t dv, double scale) {
-  CacheSide<T> side = {};
+template <class C>
+CacheSide<C> side_of(const Item& item, const LayerCache& cache, int64_t dv, double scale) {
+  CacheSide<C> side = {};
   side.blocks = item.run.blocks;
   side.dv = dv;
   side.scale = float(scale);
   if (cache.latent) {
-    side.keys = side.values = data_of<T>(cache.latent);
+    side.keys = side.values = data_of<C>(cache.latent);
     side.key_block = side.value_block = cache.latent.stride(0);
     side.d = side.value_row = cache.latent.dim(2);
     side.latent = true;
     return side;
   }
-  side.keys = data_of<T>(cache.keys) + item.head * cache.keys.stride(1);
-  side.values = data_of<T>(cache.values) + item.head * cache.values.stride(1);
+  side.keys = data_of<C>(cache.keys) + item.head * cache.keys.stride(1);
+  side.values = data_of<C>(cache.values) + item.head * cache.values.stride(1);
   side.key_block = cache.keys.stride(0);
   side.value_block = cache.values.stride(0);
   side.value_row = dv;
@@ -137,8 +161,8 @@ CacheSide<T> side_of(const Item& item, const LayerCache& cache, int64_t dv, doub
   return side;
 }
 
-template <class T>
-int64_t attend_floats(const AttendCachedTask<T>& t) {
+template <class T, class C>
+int64_t attend_floats(const AttendCachedTask<T, C>& t) {
   const int64_t d = (t.side.d + 15) / 16 * 16, dv = (t.side.dv + 15) / 16 * 16;
   const int64_t rows = (t.rows.queries * t.rows.heads + 15) / 16 * 16;
   return kAttentionKeys * (d + std::max(d, dv) + 2 * kAttentionFewRows) + d * kAttentionFewRows +
@@ -164,11 +188,11 @@ void CpuBackend::cache_store(const LayerCache& cache, const Tensor& k, const Ten
   Places("cache_store", places, blocks_of(cache)).each_run(k.dim(0), kCacheBlock, kCacheBlock, [&](const Run& run) {
     runs.push_back(run);
   });
-  with_type(k, "cache_store", [&]<class T>(T) {
+  with_types("cache_store", k, cache, [&]<class T, class C>(T, C) {
     const std::vector<Run>& all = runs;  // this thread's
     const int64_t grain = row_grain(width * k.dim(0) / std::max<int64_t>(1, int64_t(all.size())), 4);
     parallel_for(int64_t(all.size()) * heads, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; i++) store_run<T>(cache, k, k_rope, v, all[size_t(i / heads)], i % heads);
+      for (int64_t i = begin; i < end; i++) store_run<T, C>(cache, k, k_rope, v, all[size_t(i / heads)], i % heads);
     });
   });
 }
@@ -192,18 +216,21 @@ void CpuBackend::cached_attention(const Tensor& out, const Tensor& q, const Laye
   if (threads > 1 && work >= kSerialWork && int64_t(items.size()) < 4 * threads) floats = divide(items, joins, dv);
   const Tensor memory = floats > 0 ? Tensor::make(*this, DType::kF32, {floats}) : Tensor();
   float* parts = data_of<float>(memory);
-  with_type(q, "cached_attention", [&]<class T>(T) {
+  with_types("cached_attention", q, cache, [&]<class T, class C>(T, C) {
     const AttentionKernelsOf<T>& kernels = pick<T>(*cpu::kernels().attention);
     run_items(int64_t(items.size()), work, [&](int64_t i) {
       const Item& item = items[size_t(i)];
       const AttentionRows<T> rows = rows_of<T>(item, out, q, sharing, sight);
       const int64_t part = attention_part_floats(rows.heads * rows.queries, dv);
-      const AttendCachedTask<T> task = {
-          .side = side_of<T>(item, cache, dv, scale),
+      const AttendCachedTask<T, C> task = {
+          .side = side_of<C>(item, cache, dv, scale),
           .rows = rows,
           .part = item.split < 0 ? nullptr : parts + item.parts + (item.split - first_split(item)) * part,
           .split = item.split};
-      kernels.attend_cached(task, scratch(attend_floats(task)));
+      if constexpr (sizeof(T) == sizeof(C))
+        kernels.attend_cached(task, scratch(attend_floats(task)));
+      else
+        kernels.attend_cached_bf16(task, scratch(attend_floats(task)));
     });
     for (const Item& item : joins)
       kernels.attend_join({rows_of<T>(item, out, q, sharing, sight), dv, parts + item.parts});
