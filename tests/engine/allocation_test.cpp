@@ -59,7 +59,7 @@ TEST_P(Allocation, NoneForADecodedToken) {
         generator.generate({&request, 1});
         return std::pair(allocations - before, backend.pool_statistics().system_allocations - pool_before);
       };
-      cost(64);  // warms the pool, the scratch and the threads
+      cost(64), cost(32);  // warm the pool, the scratch and the threads
       const auto few = cost(32), many = cost(64);
       EXPECT_EQ(many.first, few.first) << name_of(compute) << (speculate ? ", drafts" : "");
       EXPECT_EQ(few.second, 0u);

@@ -37,20 +37,16 @@ void set_bit(int32_t* words, int64_t place) {
   words[place / 32] = int32_t(uint32_t(words[place / 32]) | 1u << (place % 32));
 }
 
-// The `top` best of count, the lowest place first where scores are equal.
-void select_best(int32_t* words, const float* scores, int64_t count, int64_t top) {
-  thread_local std::vector<uint32_t> keys, sorted;
-  keys.resize(size_t(count));
-  for (int64_t s = 0; s < count; s++) keys[size_t(s)] = ordered(scores[s]);
-  sorted = keys;
-  std::nth_element(sorted.begin(), sorted.begin() + long(top - 1), sorted.end(), std::greater<>());
-  const uint32_t least = sorted[size_t(top - 1)];
+// The `top` best of count, the lowest place first where scores are equal. spare: 2 count numbers.
+void select_best(int32_t* words, const float* scores, int64_t count, int64_t top, uint32_t* spare) {
+  uint32_t *keys = spare, *sorted = spare + count;
+  for (int64_t s = 0; s < count; s++) keys[s] = sorted[s] = ordered(scores[s]);
+  std::nth_element(sorted, sorted + top - 1, sorted + count, std::greater<>());
+  const uint32_t least = sorted[top - 1];
   int64_t equal = top;  // so many of those that are as good as the last one
-  for (const uint32_t key : keys) equal -= key > least;
-  for (int64_t s = 0; s < count; s++) {
-    const uint32_t key = keys[size_t(s)];
-    if (key > least || (key == least && equal-- > 0)) set_bit(words, s);
-  }
+  for (int64_t s = 0; s < count; s++) equal -= keys[s] > least;
+  for (int64_t s = 0; s < count; s++)
+    if (keys[s] > least || (keys[s] == least && equal-- > 0)) set_bit(words, s);
 }
 
 // In this thread's list, so that decoding asks for no memory.
@@ -74,34 +70,35 @@ const std::vector<Item>& items_of(const IndexArgs& args) {
 
 template <class T>
 void select_item(const Tensor& selected, const IndexArgs& args, const Item& item) {
-  thread_local std::vector<float> scores;
   const int64_t last = item.first + item.count, row = (last + kAttentionKeys - 1) / kAttentionKeys * kAttentionKeys;
+  float* scores = nullptr;
+  uint32_t* spare = nullptr;
   if (last > args.top) {
-    scores.resize(size_t(item.count * row));
-    const IndexTask<T> task = {
-        .q = data_of<T>(args.q) + item.token * args.q.stride(0),
-        .weights = data_of<float>(args.weights) + item.token * args.weights.stride(0),
-        .keys = args.keys ? data_of<T>(args.keys) : data_of<T>(args.k) + item.keys * args.k.stride(0),
-        .blocks = item.blocks,
-        .scores = scores.data(),
-        .q_row = args.q.stride(0),
-        .q_head = args.q.stride(1),
-        .weights_row = args.weights.stride(0),
-        .key_row = args.keys ? 0 : args.k.stride(0),
-        .key_block = args.keys ? args.keys.stride(0) : 0,
-        .scores_row = row,
-        .first = item.first,
-        .queries = item.count,
-        .heads = args.q.dim(1),
-        .d = args.q.dim(2)};
-    pick<T>(*kernels().attention).index_scores(task, scratch(index_floats(task)));
+    IndexTask<T> task = {.q = data_of<T>(args.q) + item.token * args.q.stride(0),
+                         .weights = data_of<float>(args.weights) + item.token * args.weights.stride(0),
+                         .keys = args.keys ? data_of<T>(args.keys) : data_of<T>(args.k) + item.keys * args.k.stride(0),
+                         .blocks = item.blocks,
+                         .scores = nullptr,
+                         .q_row = args.q.stride(0),
+                         .q_head = args.q.stride(1),
+                         .weights_row = args.weights.stride(0),
+                         .key_row = args.keys ? 0 : args.k.stride(0),
+                         .key_block = args.keys ? args.keys.stride(0) : 0,
+                         .scores_row = row,
+                         .first = item.first,
+                         .queries = item.count,
+                         .heads = args.q.dim(1),
+                         .d = args.q.dim(2)};
+    scores = task.scores = scratch(item.count * row + 2 * row + index_floats(task));
+    spare = reinterpret_cast<uint32_t*>(scores + item.count * row);
+    pick<T>(*kernels().attention).index_scores(task, scores + (item.count + 2) * row);
   }
   for (int64_t i = 0; i < item.count; i++) {
     int32_t* words = selected.data<int32_t>() + (item.token + i) * selected.stride(0);
     std::fill_n(words, selected.dim(1), 0);
     const int64_t count = item.first + i + 1;
     if (count > args.top) {
-      select_best(words, scores.data() + i * row, count, args.top);
+      select_best(words, scores + i * row, count, args.top, spare);
     } else {
       for (int64_t s = 0; s < count; s++) set_bit(words, s);
     }
