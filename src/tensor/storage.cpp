@@ -75,14 +75,17 @@ Storage* Device::acquire(size_t bytes) {
 }
 
 // Batches of other lengths leave blocks of other sizes behind. What the pool would hold beyond a sixteenth more than
-// was ever in use at a time goes back to the system, the largest blocks first.
+// was ever in use at a time goes back to the system, the largest blocks first; what all steps of a small model need
+// stays.
 void Device::trim(size_t wanted) {
-  const size_t in_use = statistics_.bytes_in_use + wanted, most = std::max(statistics_.peak_bytes_in_use, in_use);
+  constexpr size_t kSpare = size_t(16) << 20;
+  const size_t in_use = statistics_.bytes_in_use + wanted, peak = std::max(statistics_.peak_bytes_in_use, in_use);
+  const size_t most = peak + std::max(peak / 16, kSpare);
   size_t held = in_use;
   for (const Storage* list : free_)
     for (const Storage* block = list; block; block = block->next_free) held += block->capacity;
-  for (size_t i = free_.size(); i-- > 0 && held > most + most / 16;)
-    while (free_[i] && held > most + most / 16) {
+  for (size_t i = free_.size(); i-- > 0 && held > most;)
+    while (free_[i] && held > most) {
       Storage* block = free_[i];
       free_[i] = block->next_free;
       held -= block->capacity;
