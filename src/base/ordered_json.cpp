@@ -1,6 +1,6 @@
 #include "base/ordered_json.h"
 
-#include <set>
+#include <map>
 #include <vector>
 
 #include "base/error.h"
@@ -13,7 +13,8 @@ constexpr int kMaxDepth = 128;
 // Builds an ordered value. The library's own way looks through all keys of an object for each new one.
 class OrderedReader : public nlohmann::json_sax<OrderedJson> {
  public:
-  OrderedReader(OrderedJson& root, const std::string& where) : root_(root), where_(where) {}
+  OrderedReader(OrderedJson& root, const std::string& where, TwiceKey twice)
+      : root_(root), where_(where), twice_(twice) {}
 
   bool null() override { return put(nullptr); }
   bool boolean(bool value) override { return put(value); }
@@ -27,8 +28,11 @@ class OrderedReader : public nlohmann::json_sax<OrderedJson> {
   bool end_object() override { return close(); }
   bool end_array() override { return close(); }
   bool key(string_t& value) override {
-    require(open_.back().keys.insert(value).second, ErrorKind::kInput, "{}: key \"{}\" stands twice in one object",
-            where_, value);
+    auto& keys = open_.back().keys;
+    const auto [known, fresh] = keys.try_emplace(value, keys.size());
+    require(fresh || twice_ == TwiceKey::kLast, ErrorKind::kInput, "{}: key \"{}\" stands twice in one object", where_,
+            value);
+    place_ = known->second;
     key_ = std::move(value);
     return true;
   }
@@ -41,7 +45,7 @@ class OrderedReader : public nlohmann::json_sax<OrderedJson> {
  private:
   struct Open {
     OrderedJson* value;
-    std::set<std::string> keys;
+    std::map<std::string, size_t> keys;  // and their places
   };
 
   // The members of an object stand in a vector, so the address of the last one holds until the next is put.
@@ -50,6 +54,10 @@ class OrderedReader : public nlohmann::json_sax<OrderedJson> {
     OrderedJson& in = *open_.back().value;
     if (in.is_array()) return &in.get_ref<OrderedJson::array_t&>().emplace_back(std::move(value));
     auto& members = in.get_ref<OrderedJson::object_t&>();
+    if (place_ < members.size()) {
+      OrderedJson& earlier = (members.begin() + std::ptrdiff_t(place_))->second;
+      return &(earlier = std::move(value));
+    }
     static_cast<OrderedJson::object_t::Container&>(members).emplace_back(std::move(key_), std::move(value));
     return &members.back().second;
   }
@@ -70,18 +78,20 @@ class OrderedReader : public nlohmann::json_sax<OrderedJson> {
 
   OrderedJson& root_;
   const std::string& where_;
+  const TwiceKey twice_;
   std::vector<Open> open_;
-  std::string key_;
+  std::string key_;   // of the member that comes
+  size_t place_ = 0;  // among its object's
 };
 
 }  // namespace
 
-OrderedJson parse_ordered_json(std::string_view text, const std::string& where) {
+OrderedJson parse_ordered_json(std::string_view text, const std::string& where, TwiceKey twice) {
   // The parser takes a NUL for the end of its input and would leave what follows unread.
   const size_t nul = text.find('\0');
   require(nul == text.npos, ErrorKind::kInput, "{}: not valid JSON: a NUL byte at {}", where, nul);
   OrderedJson root;
-  OrderedReader reader(root, where);
+  OrderedReader reader(root, where, twice);
   OrderedJson::sax_parse(text.begin(), text.end(), &reader);
   return root;
 }

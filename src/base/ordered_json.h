@@ -4,7 +4,10 @@
 
 namespace tenth {
 
+// What a key that stands twice in one object means: a mistake, or its last value, in the place of the first.
+enum class TwiceKey { kRefused, kLast };
+
 // Throws as parse_json does.
-OrderedJson parse_ordered_json(std::string_view text, const std::string& where);
+OrderedJson parse_ordered_json(std::string_view text, const std::string& where, TwiceKey twice = TwiceKey::kRefused);
 
 }  // namespace tenth

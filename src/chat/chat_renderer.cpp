@@ -14,8 +14,10 @@ class ChatRenderer::Format {
   virtual MarkedText render(const ChatRequest& request) const = 0;
   // Added tokens that the format itself writes.
   const std::vector<int32_t>& framing() const { return framing_; }
+  ToolFormat tools() const { return tools_; }
 
  protected:
+  void set_tools(ToolFormat tools) { tools_ = tools; }
   void add_framing(const Tokenizer& tokenizer, std::string_view text) {
     for (int32_t id : tokenizer.added_tokens_in(text))
       if (std::find(framing_.begin(), framing_.end(), id) == framing_.end()) framing_.push_back(id);
@@ -23,6 +25,7 @@ class ChatRenderer::Format {
 
  private:
   std::vector<int32_t> framing_;
+  ToolFormat tools_ = ToolFormat::kNone;
 };
 
 class ChatRenderer::JinjaFormat : public Format {
@@ -32,6 +35,7 @@ class ChatRenderer::JinjaFormat : public Format {
       const std::string here = name == "default" ? "" : fmt::format(" \"{}\"", name);
       templates_.emplace(name, jinja::Template(source, fmt::format("{}: chat_template{}", where, here)));
       add_framing(tokenizer, source);
+      if (tools() == ToolFormat::kNone) set_tools(tool_format_of(source));
     }
     require(templates_.count("default"), ErrorKind::kInput, "{}: chat_template: expected one named default", where);
     for (const auto& [name, text] : tokenizer.named_tokens()) {
@@ -71,8 +75,9 @@ class ChatRenderer::JinjaFormat : public Format {
 class ChatRenderer::CodedFormat : public Format {
  public:
   using Render = MarkedText (*)(const ChatRequest&);
-  CodedFormat(const Tokenizer& tokenizer, Render render) : render_(render) {
+  CodedFormat(const Tokenizer& tokenizer, Render render, ToolFormat tools) : render_(render) {
     add_framing(tokenizer, kCodedFormatTokens);
+    set_tools(tools);
   }
   MarkedText render(const ChatRequest& request) const override { return render_(request); }
 
@@ -86,6 +91,11 @@ ChatRenderer::ChatRenderer(const Tokenizer& tokenizer, std::shared_ptr<const For
 ChatRenderer ChatRenderer::of(const Tokenizer& tokenizer, const std::string& model_type, const std::string& where) {
   if (!tokenizer.chat_templates().empty())
     return ChatRenderer(tokenizer, std::make_shared<const JinjaFormat>(tokenizer, where));
+  const auto coded = [&](CodedFormat::Render render, ToolFormat tools) {
+    return ChatRenderer(tokenizer, std::make_shared<const CodedFormat>(tokenizer, render, tools));
+  };
+  if (model_type == "deepseek_v32") return coded(render_deepseek_v32, ToolFormat::kDsmlV32);
+  if (model_type == "deepseek_v4") return coded(render_deepseek_v4, ToolFormat::kDsmlV4);
   fail(ErrorKind::kInput,
        "{}: chat_template: expected one in tokenizer_config.json, got none: this {} is no chat model", where,
        model_type.empty() ? "model" : model_type);
@@ -102,6 +112,8 @@ ChatRenderer ChatRenderer::load(const Tokenizer& tokenizer, const Path& model_di
 }
 
 MarkedText ChatRenderer::render(const ChatRequest& request) const { return format_->render(request); }
+
+ToolFormat ChatRenderer::tools() const { return format_->tools(); }
 
 std::vector<int32_t> ChatRenderer::encode(const ChatRequest& request) const {
   return tokenizer_.encode(render(request), format_->framing());

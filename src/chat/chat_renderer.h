@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "chat/chat_request.h"
+#include "chat/tool_format.h"
 #include "tokenizer/tokenizer.h"
 
 namespace tenth {
@@ -22,6 +23,9 @@ class ChatRenderer {
   // The prompt's text. What an assistant message holds is marked as the model's, all else of the request as a user's.
   // Throws kInput where the template refuses the request.
   MarkedText render(const ChatRequest& request) const;
+
+  // How the model writes calls of tools.
+  ToolFormat tools() const;
 
   // The prompt's ids. Nothing that a user wrote becomes a control token; nor does what stands in an assistant's
   // message, if the template itself writes that token (it begins or ends turns).

@@ -118,7 +118,7 @@ OrderedJson messages_with_tools(const ChatRequest& request) {
   if (request.tools.is_null() || request.tools.empty()) return messages;
   const std::string first = messages.empty() ? "" : text_member(messages[0], "role");
   if (first != "system" && first != "developer")
-    messages.insert(messages.begin(), {{"role", "system"}, {"content", ""}});
+    messages.insert(messages.begin(), OrderedJson{{"role", "system"}, {"content", ""}});
   messages[0]["tools"] = request.tools;
   return messages;
 }

@@ -55,12 +55,13 @@ void serve(ServeOptions& options) {
   ApiServer server(options.server);
   const auto model = options.model.load();
   const Tokenizer tokenizer = options.model.load_tokenizer(*model);
+  const auto chat = chat_of(tokenizer, options.model.model);
   ServedModel served{
       .name = served_name(options),
       .model = *model,
       .tokenizer = tokenizer,
-      .chat = chat_of(tokenizer, options.model.model),
-      .tools = tool_format_of(tokenizer.chat_template()),
+      .chat = chat,
+      .tools = chat ? chat->tools() : ToolFormat::kNone,
       .stop_ids = stop_ids(tokenizer, model->config()),
       .thinking = {.begin = tokenizer.id_of("<think>").value_or(-1), .end = tokenizer.id_of("</think>").value_or(-1)}};
   Service service(std::move(served), options.engine, options.limits);

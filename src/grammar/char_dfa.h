@@ -18,6 +18,8 @@ struct CharRange {
 constexpr char32_t kLastCodePoint = 0x10FFFF;
 // Every code point that UTF-8 can carry (no surrogates).
 constexpr CharRange kAllChars[2] = {{0, 0xD7FF}, {0xE000, kLastCodePoint}};
+// Behind them: tokens that are no text but marks (vocabulary.h), each as one character of its own.
+constexpr char32_t kFirstMark = kLastCodePoint + 1, kLastMark = kFirstMark + 0xFF;
 
 // ranges sorted and joined, surrogates left out; negated: all other code points.
 std::vector<CharRange> normal_ranges(std::vector<CharRange> ranges, bool negated);

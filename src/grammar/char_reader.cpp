@@ -13,6 +13,7 @@ enum Reading : uint32_t {
   kHigh,           // behind a high surrogate: its ten bits
   kHighBackslash,  // and a backslash behind it
   kLow,            // digits so far (2 bits), the high ten bits (10), value (12)
+  kMark,           // behind 0xFF
 };
 
 uint32_t pack(Reading reading, uint32_t rest) { return uint32_t(reading) << 28 | rest; }
@@ -95,13 +96,15 @@ CharStep read_byte(Spelling spelling, uint32_t partial, uint8_t byte) {
   const uint32_t rest = partial & 0x0FFFFFFF;
   switch (partial >> 28) {
     case 0:
-      if (spelling == Spelling::kPlain) return first_byte(byte);
+      if (spelling == Spelling::kPlain)
+        return byte == 0xFF ? unfinished(pack(kMark, 0), {kFirstMark, kLastMark}) : first_byte(byte);
       if (byte < 0x20 || byte == '"') return {};
       if (byte == '\\') return unfinished(pack(kEscape, 0), {0, kLastCodePoint});
       return first_byte(byte);
     case kUtf8:
       if ((byte & 0xC0) != 0x80) return {};
       return utf8((rest >> 26) + 2, (rest >> 24 & 3) - 1, (rest & 0x1FFFFF) << 6 | (byte & 0x3F));
+    case kMark: return done(kFirstMark + byte);
     case kEscape: return escape(byte);
     case kHex: {
       const int digit = hex_value(byte);

@@ -9,7 +9,7 @@ namespace tenth {
 
 // How the characters of a state are spelled.
 enum class Spelling : uint8_t {
-  kPlain,   // UTF-8
+  kPlain,   // UTF-8; a mark (char_dfa.h) is the byte 0xFF, which UTF-8 has not, and its number
   kQuoted,  // between the quotes of a JSON string: " and control characters only as escapes, any character as \uXXXX
 };
 

@@ -15,7 +15,8 @@ constexpr size_t kMaxBytes = 1 << 20;
 
 class Parser {
  public:
-  Parser(std::string_view text, const std::string& where) : text_(text), where_(where), builder_(where) {}
+  Parser(std::string_view text, const std::string& where, const GrammarVocabulary* marks)
+      : text_(text), where_(where), marks_(marks), builder_(where) {}
 
   Network parse() {
     require(text_.size() <= kMaxBytes, ErrorKind::kInput, "{}: expected at most {} bytes of grammar", where_,
@@ -208,13 +209,9 @@ class Parser {
 
   uint32_t literal(uint32_t from) {
     at_++;
-    while (!take("\"")) {
-      const char32_t c = character("\"");
-      const uint32_t to = builder_.add_state();
-      builder_.edge(from, c, c, to);
-      from = to;
-    }
-    return from;
+    std::string text;
+    while (!take("\"")) append_code_point(character("\""), text);
+    return builder_.text(from, marks_ ? marks_->spelled(text) : text);
   }
 
   // A class, or ., where one stands here.
@@ -275,6 +272,7 @@ class Parser {
 
   std::string_view text_;
   const std::string& where_;
+  const GrammarVocabulary* marks_;
   NetworkBuilder builder_;
   size_t at_ = 0;
   std::map<std::string, Known> rules_;
@@ -282,6 +280,8 @@ class Parser {
 
 }  // namespace
 
-Network parse_gbnf(std::string_view text, const std::string& where) { return Parser(text, where).parse(); }
+Network parse_gbnf(std::string_view text, const std::string& where, const GrammarVocabulary* marks) {
+  return Parser(text, where, marks).parse();
+}
 
 }  // namespace tenth

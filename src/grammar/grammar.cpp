@@ -26,7 +26,9 @@ uint32_t behind_quote(ItemSets& sets, const Item& item) {
 
 Grammar::Grammar(Network network) : network_(std::make_shared<const Network>(std::move(network))) {}
 
-Grammar Grammar::from_gbnf(std::string_view text, const std::string& where) { return Grammar(parse_gbnf(text, where)); }
+Grammar Grammar::from_gbnf(std::string_view text, const std::string& where, const GrammarVocabulary* marks) {
+  return Grammar(parse_gbnf(text, where, marks));
+}
 
 Grammar Grammar::from_json_schema(const OrderedJson& schema, const std::string& where, MemberOrder order) {
   return Grammar(json_schema_network(schema, where, order == MemberOrder::kAsListed));
@@ -36,11 +38,17 @@ Grammar Grammar::json_object() {
   return from_json_schema(OrderedJson{{"type", "object"}}, "json_object", MemberOrder::kAny);
 }
 
-Grammar Grammar::list(const std::string& before, const std::vector<Item>& items, const std::string& between,
-                      const std::string& after, bool several) {
+Grammar Grammar::from_parameters(const OrderedJson& schema, const std::string& where, MemberOrder order,
+                                 const ParameterSyntax& syntax) {
+  return Grammar(parameters_network(schema, where, order == MemberOrder::kAsListed, syntax));
+}
+
+Grammar Grammar::list(const std::vector<std::string>& before, const std::vector<Item>& items,
+                      const std::string& between, const std::string& after, bool several) {
   NetworkBuilder builder("calls");
   const uint32_t root = builder.add_rule("calls");
-  const uint32_t first = builder.text(builder.start(root), before), end = builder.add_state();
+  const uint32_t first = builder.add_state(), end = builder.add_state();
+  for (const std::string& text : before) builder.skip(builder.text(builder.start(root), text), first);
   for (const Item& item : items) {
     const uint32_t behind = builder.add_state();
     builder.call(builder.text(first, item.before), builder.include(*item.grammar.network()), behind);

@@ -25,6 +25,7 @@ namespace tenth {
 class Network;
 class ItemSets;
 struct Item;
+struct ParameterSyntax;
 
 // In which order the members of an object come. As OpenAI's strict mode: as the schema lists them, those that are not
 // required may be left out, and behind them those that only additionalProperties or patternProperties allow. Or any.
@@ -34,14 +35,17 @@ enum class MemberOrder { kAsListed, kAny };
 class Grammar {
  public:
   // Throw kInput or kUnsupported, one line, beginning with where (gbnf.h, json_schema.h).
-  static Grammar from_gbnf(std::string_view text, const std::string& where);
+  static Grammar from_gbnf(std::string_view text, const std::string& where, const GrammarVocabulary* marks = nullptr);
   static Grammar from_json_schema(const OrderedJson& schema, const std::string& where, MemberOrder order);
   static Grammar json_object();  // any JSON object
-  // One item, or several with `between` them, within `before` and `after`. An item: its own before, a grammar, its own
-  // after. For calls of tools.
+  // The members of a JSON object, one a line, as DSML has them (json_schema.h).
+  static Grammar from_parameters(const OrderedJson& schema, const std::string& where, MemberOrder order,
+                                 const ParameterSyntax& syntax);
+  // One item, or several with `between` them, within one of `before` and `after`. An item: its own before, a grammar,
+  // its own after. For calls of tools. Texts are spelled (GrammarVocabulary::spelled).
   struct Item;
-  static Grammar list(const std::string& before, const std::vector<Item>& items, const std::string& between,
-                      const std::string& after, bool several);
+  static Grammar list(const std::vector<std::string>& before, const std::vector<Item>& items,
+                      const std::string& between, const std::string& after, bool several);
 
   const std::shared_ptr<const Network>& network() const { return network_; }
   bool accepts(std::string_view text) const;  // the whole text; for tests and tools

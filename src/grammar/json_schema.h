@@ -21,6 +21,7 @@
 // blank, or one line end and up to 32 blanks or tabs, so that a model cannot write it for ever; none around the whole.
 #pragma once
 #include <string>
+#include <string_view>
 
 #include "base/ordered_json.h"
 #include "grammar/network.h"
@@ -30,5 +31,21 @@ namespace tenth {
 // Throws kUnsupported for a word that is not supported, kInput for a broken schema, one that nothing satisfies, or one
 // that is too large; each names where and the JSON pointer of the place.
 Network json_schema_network(const OrderedJson& schema, const std::string& where, bool members_as_listed);
+
+// How the members of an object are written where it is not as JSON; texts are spelled (GrammarVocabulary::spelled).
+struct ParameterSyntax {
+  std::string before_name;         // a name without < > " and line ends, as it is
+  std::string before_text;         // behind the name of a string: its text as it is
+  std::string before_json;         // behind the name of another value: JSON
+  std::string after;               // a value
+  std::string between;             // two members
+  std::string last;                // behind the last one, and where there is none; not empty
+  std::string_view never_in_text;  // a pattern (regex.h): texts with such a part cannot be written
+};
+
+// The same for a schema of objects whose members are written so. Throws kUnsupported too for a name that cannot be
+// written, and where an enum or a const lists whole objects.
+Network parameters_network(const OrderedJson& schema, const std::string& where, bool members_as_listed,
+                           const ParameterSyntax& syntax);
 
 }  // namespace tenth

@@ -43,14 +43,14 @@ uint32_t JsonText::free_text(uint64_t min, uint64_t max) {
   return builder_.counted_rule(kAllChars, bounded(min), bounded(max), Spelling::kQuoted, "a string");
 }
 
-uint32_t JsonText::literal(uint32_t from, const OrderedJson& value) {
+uint32_t JsonText::literal(uint32_t from, const OrderedJson& value, bool ordered) {
   if (value.is_string()) {
     const std::string one[] = {value.get<std::string>()};
     return text(from, content(CharDfa::of_texts(one)));
   }
   auto rule_of = [&](const OrderedJson& part) {
     const uint32_t rule = builder_.add_rule("a value");
-    builder_.accept(literal(builder_.start(rule), part));
+    builder_.accept(literal(builder_.start(rule), part, ordered));
     return rule;
   };
   if (value.is_array()) {
@@ -59,36 +59,29 @@ uint32_t JsonText::literal(uint32_t from, const OrderedJson& value) {
     return array(from, items, std::nullopt, items.size(), items.size());
   }
   if (value.is_object()) {
-    std::vector<Member> members;
+    ObjectPlan plan;
+    plan.ordered = ordered;
     for (const auto& [key, part] : value.items()) {
       const std::string one[] = {key};
-      members.push_back({content(CharDfa::of_texts(one)), rule_of(part), true});
+      plan.members.push_back(member(content(CharDfa::of_texts(one)), rule_of(part)));
     }
-    return object(from, members, {}, 0, kUnlimited);
+    plan.declared = uint32_t(plan.members.size());
+    plan.required.assign(plan.declared, true);
+    return object(from, std::move(plan));
   }
   return builder_.text(from, value.dump());
 }
 
-uint32_t JsonText::object(uint32_t from, std::span<const Member> declared, std::span<const Member> further,
-                          uint32_t min, uint32_t max) {
-  ObjectPlan plan;
-  plan.declared = uint32_t(declared.size());
-  plan.min = min;
-  plan.max = max;
-  plan.ordered = ordered_;
-  auto add = [&](const Member& member) {
-    const uint32_t rule = builder_.add_rule("a member");
-    const uint32_t colon = builder_.text(blank(text(builder_.start(rule), member.key_rule)), ":");
-    const uint32_t value = blank(colon), end = builder_.add_state();
-    builder_.call(value, member.value_rule, end);
-    builder_.accept(end);
-    plan.members.push_back(rule);
-  };
-  for (const Member& member : declared) {
-    add(member);
-    plan.required.push_back(member.required);
-  }
-  for (const Member& member : further) add(member);
+uint32_t JsonText::member(uint32_t key_rule, uint32_t value_rule) {
+  const uint32_t rule = builder_.add_rule("a member");
+  const uint32_t colon = builder_.text(blank(text(builder_.start(rule), key_rule)), ":");
+  const uint32_t value = blank(colon), end = builder_.add_state();
+  builder_.call(value, value_rule, end);
+  builder_.accept(end);
+  return rule;
+}
+
+uint32_t JsonText::object(uint32_t from, ObjectPlan plan) {
   const uint32_t open = blank(builder_.text(from, "{"));
   plan.close = builder_.add_state();
   const uint32_t end = builder_.text(blank(plan.close), "}");

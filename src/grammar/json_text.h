@@ -13,19 +13,15 @@ namespace tenth {
 
 class JsonText {
  public:
-  JsonText(NetworkBuilder& builder, bool ordered) : builder_(builder), ordered_(ordered) {}
+  explicit JsonText(NetworkBuilder& builder) : builder_(builder) {}
 
   // Each reads its part from a state and gives back the state behind it.
-  uint32_t blank(uint32_t from);                        // white space (json_schema.h)
-  uint32_t text(uint32_t from, uint32_t content_rule);  // between quotes
-  uint32_t literal(uint32_t from, const OrderedJson& value);
-  struct Member {
-    uint32_t key_rule, value_rule;
-    bool required = false;
-  };
-  // declared: once at most each, in this order where ordered; further: any number of them.
-  uint32_t object(uint32_t from, std::span<const Member> declared, std::span<const Member> further, uint32_t min,
-                  uint32_t max);
+  uint32_t blank(uint32_t from);                                            // white space (json_schema.h)
+  uint32_t text(uint32_t from, uint32_t content_rule);                      // between quotes
+  uint32_t literal(uint32_t from, const OrderedJson& value, bool ordered);  // ordered: its members
+  // Braces and commas around the plan's members.
+  uint32_t object(uint32_t from, ObjectPlan plan);
+  uint32_t member(uint32_t key_rule, uint32_t value_rule);  // a rule: "key" : value
   // Items by rule: first prefix, one each, then rest (none where absent). min <= max.
   uint32_t array(uint32_t from, std::span<const uint32_t> prefix, std::optional<uint32_t> rest, uint64_t min,
                  uint64_t max);
@@ -36,7 +32,6 @@ class JsonText {
 
  private:
   NetworkBuilder& builder_;
-  bool ordered_;
   std::optional<uint32_t> blank_;
 };
 

@@ -103,6 +103,28 @@ uint32_t NetworkBuilder::dfa_rule(const CharDfa& dfa, Spelling spelling, std::st
   return rule;
 }
 
+uint32_t NetworkBuilder::counted_rule(const CharDfa& dfa, uint32_t min, uint32_t max, Spelling spelling,
+                                      std::string name) {
+  const uint32_t rule = dfa_rule(dfa, spelling, std::move(name)), first = start(rule);
+  for (uint32_t i = first; i < network_.states.size(); i++) {
+    network_.states[i].kind = Network::Kind::kCounted;
+    network_.states[i].accepts = false;
+    network_.states[i].index = uint32_t(network_.counts.size());
+  }
+  network_.counts.push_back({min, max, kNoRule});
+  return rule;
+}
+
+uint32_t NetworkBuilder::members(uint32_t from, ObjectPlan plan, std::string_view comma) {
+  const uint32_t end = plan.close = add_state();
+  plan.comma = add_state();
+  const uint32_t behind = text(plan.comma, comma);
+  uint32_t next = 0;
+  skip(from, object_state(std::move(plan), next));
+  skip(behind, next);
+  return end;
+}
+
 uint32_t NetworkBuilder::object_state(ObjectPlan plan, uint32_t& next) {
   Network::State state;
   state.index = uint32_t(network_.objects.size());

@@ -106,6 +106,10 @@ class NetworkBuilder {
   uint32_t counted_rule(std::span<const CharRange> ranges, uint32_t min, uint32_t max, Spelling spelling,
                         std::string name);
   uint32_t dfa_rule(const CharDfa& dfa, Spelling spelling, std::string name);
+  // Of min..max characters that the automaton takes; all its states must accept.
+  uint32_t counted_rule(const CharDfa& dfa, uint32_t min, uint32_t max, Spelling spelling, std::string name);
+  // The members of an object from a state: `comma` between them; gives the state behind. plan's states are set here.
+  uint32_t members(uint32_t from, ObjectPlan plan, std::string_view comma);
   // Takes over another network whole. Its root is the rule that is given back.
   uint32_t include(const Network& other);
   // The states behind the brace of an object (the result) and behind a comma (next). plan's comma and close are set by

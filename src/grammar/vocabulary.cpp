@@ -2,18 +2,34 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "grammar/char_reader.h"
 
 namespace tenth {
 
-GrammarVocabulary::GrammarVocabulary(std::span<const std::string> bytes, std::span<const int32_t> ends)
+GrammarVocabulary::GrammarVocabulary(std::span<const std::string> bytes, std::span<const int32_t> ends,
+                                     std::span<const int32_t> marks)
     : texts_(bytes.begin(), bytes.end()), ends_(ends.begin(), ends.end()) {
   for (int32_t id : ends_) {
     require(id >= 0 && size_t(id) < texts_.size(), ErrorKind::kInput,
             "grammar: expected the ends of a text below {}, the size of the vocabulary, got {}", texts_.size(), id);
     texts_[size_t(id)].clear();
+  }
+  require(marks.size() <= kLastMark - kFirstMark + 1, ErrorKind::kInput, "grammar: expected at most {} marks, got {}",
+          kLastMark - kFirstMark + 1, marks.size());
+  // No text has the byte that begins a mark, and no other token may spell one.
+  for (std::string& text : texts_)
+    if (text.find('\xFF') != text.npos) text.clear();
+  for (int32_t id : marks) {
+    require(id >= 0 && size_t(id) < texts_.size() && !is_end(id), ErrorKind::kInput,
+            "grammar: expected marks that are tokens and end nothing, got {}", id);
+    std::string character;
+    append_code_point(kFirstMark + char32_t(marks_.size()), character);
+    const std::string bytes = {'\xFF', char(marks_.size())};
+    marks_.emplace_back(std::exchange(texts_[size_t(id)], bytes), character);
   }
   for (const std::string& text : texts_) longest_ = std::max(longest_, text.size());
   require(longest_ < UINT16_MAX, ErrorKind::kInput, "grammar: expected tokens of less than {} bytes, got one of {}",
@@ -23,6 +39,18 @@ GrammarVocabulary::GrammarVocabulary(std::span<const std::string> bytes, std::sp
 }
 
 bool GrammarVocabulary::is_end(int32_t id) const { return std::find(ends_.begin(), ends_.end(), id) != ends_.end(); }
+
+std::string GrammarVocabulary::spelled(std::string_view text) const {
+  std::string y;
+  while (!text.empty()) {
+    const std::pair<std::string, std::string>* here = nullptr;
+    for (const auto& mark : marks_)
+      if (text.starts_with(mark.first) && (!here || mark.first.size() > here->first.size())) here = &mark;
+    y += here ? here->second : std::string(text.substr(0, 1));
+    text.remove_prefix(here ? here->first.size() : 1);
+  }
+  return y;
+}
 
 void GrammarVocabulary::build_tree() {
   std::vector<int32_t> order(texts_.size());

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace tenth {
@@ -11,8 +12,14 @@ namespace tenth {
 class GrammarVocabulary {
  public:
   // bytes[id]: what the token adds to the text; empty for a token that no grammar may ask for (special tokens,
-  // padding). ends: the ids that end a text, allowed where the grammar is complete.
-  GrammarVocabulary(std::span<const std::string> bytes, std::span<const int32_t> ends);
+  // padding). ends: the ids that end a text, allowed where the grammar is complete. marks: ids, at most 256, that are
+  // never part of a text, though they have bytes: those that frame calls of tools. Only a grammar that names them
+  // (spelled) takes them, and what it names so is not taken in other tokens of the same bytes.
+  GrammarVocabulary(std::span<const std::string> bytes, std::span<const int32_t> ends,
+                    std::span<const int32_t> marks = {});
+
+  // UTF-8 with the texts of marks, the longest first, replaced by the character that stands for each (char_dfa.h).
+  std::string spelled(std::string_view text) const;
 
   size_t size() const { return texts_.size(); }             // ids
   size_t mask_words() const { return (size() + 31) / 32; }  // 32-bit words of a mask: bit id % 32 of word id / 32
@@ -51,6 +58,7 @@ class GrammarVocabulary {
   void look_inside_strings();
 
   std::vector<std::string> texts_;
+  std::vector<std::pair<std::string, std::string>> marks_;  // their texts and characters
   std::vector<int32_t> ends_, tokens_;
   std::vector<Node> nodes_;
   size_t longest_ = 0;

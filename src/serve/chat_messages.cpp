@@ -73,7 +73,7 @@ OrderedJson read_messages(const Fields& fields, const Service& service) {
       message.text("reasoning_content", "");
       read_calls(copy, here, service.model().tools);
     }
-    if (role == "developer" && service.model().tools != ToolFormat::kDsml) copy["role"] = "system";
+    if (role == "developer" && !is_dsml(service.model().tools)) copy["role"] = "system";
     y.push_back(std::move(copy));
   }
   return y;

@@ -7,18 +7,9 @@
 #include <vector>
 
 #include "base/json.h"
+#include "serve/call_text.h"
 
 namespace tenth {
-
-// How a family of models writes a call of a tool.
-enum class ToolFormat {
-  kNone,      // calls are text like any other
-  kHermes,    // <tool_call>{"name": …, "arguments": {…}}</tool_call>: Qwen, Hermes, SmolLM
-  kDeepSeek,  // <｜tool▁call▁begin｜>…<｜tool▁call▁end｜>: V3, R1, V3.1
-  kDsml,      // <｜DSML｜invoke name="…">…</｜DSML｜invoke>: V3.2, V4
-};
-// By the marks that stand in a chat template; coded: by the format that has none.
-ToolFormat tool_format_of(std::string_view chat_template);
 
 struct ReplyPart {
   enum class Kind { kReasoning, kContent, kToolCall };
@@ -53,14 +44,21 @@ class ReplyParser {
   void scan(bool final, std::vector<ReplyPart>& parts);
   // One move of the state machine. False: nothing can be told before more text comes.
   bool advance(bool final, std::vector<ReplyPart>& parts);
-  void put(ReplyPart::Kind kind, std::string_view text, std::vector<ReplyPart>& parts);
-  void put_call(std::string_view call, std::vector<ReplyPart>& parts);
+  bool advance_content(std::string_view rest, bool final, std::vector<ReplyPart>& parts);
+  bool advance_call(std::string_view rest, bool final, std::vector<ReplyPart>& parts);
+  // False where nothing is left of the text.
+  bool put(ReplyPart::Kind kind, std::string_view text, std::vector<ReplyPart>& parts);
 
   Options options_;
+  std::vector<std::string_view> marks_;
   State state_;
   std::string held_;     // may become a stop string
   std::string waiting_;  // behind that, not yet told apart
+  size_t taken_ = 0;     // bytes of it, while it is scanned
   bool trim_ = false;    // white space that follows is dropped
+  std::string dropped_;  // marks and white space since the last text or call: text, where no call comes of them
+  CallText call_{ToolFormat::kNone};
+  int broken_calls_ = 0;  // that had no end
   std::string stop_;
   int calls_ = 0;
 };

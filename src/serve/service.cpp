@@ -19,7 +19,10 @@ std::shared_ptr<const GrammarVocabulary> grammar_vocabulary(const ServedModel& m
   std::vector<std::string> bytes;
   for (int32_t id = 0; id < model.tokenizer.vocab_size(); id++)
     bytes.push_back(model.tokenizer.is_special(id) ? "" : model.tokenizer.token_bytes(id));
-  return std::make_shared<const GrammarVocabulary>(bytes, model.stop_ids);
+  // The marks of calls are tokens that may stand nowhere else.
+  const std::vector<int32_t> marks = model.tokenizer.added_tokens_in(tool_marks(model.tools).tokens);
+  for (int32_t id : marks) bytes[size_t(id)] = model.tokenizer.token_bytes(id);
+  return std::make_shared<const GrammarVocabulary>(bytes, model.stop_ids, marks);
 }
 
 }  // namespace

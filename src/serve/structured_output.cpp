@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "grammar/json_schema.h"
 #include "serve/api_error.h"
 
 namespace tenth {
@@ -14,26 +15,6 @@ constexpr size_t kMemory = 256 << 20;                         // of all that the
 OrderedJson schema_of(const OrderedJson& function) {
   const auto it = function.find("parameters");
   return it == function.end() || it->is_null() ? OrderedJson{{"type", "object"}} : *it;
-}
-
-// The calls as serve/reply_parser.h reads them.
-Grammar calls_grammar(const OrderedJson& tools, ToolFormat format, bool several) {
-  std::vector<Grammar::Item> items;
-  for (size_t i = 0; i < tools.size(); i++) {
-    const OrderedJson& function = tools[i]["function"];
-    const std::string name = function["name"].get<std::string>(),
-                      where = fmt::format("tools[{}].function.parameters", i);
-    Grammar arguments = Grammar::from_json_schema(schema_of(function), where, MemberOrder::kAny);
-    if (format == ToolFormat::kDeepSeek)
-      items.push_back({"<｜tool▁call▁begin｜>function<｜tool▁sep｜>" + name + "\n```json\n", std::move(arguments),
-                       "\n```<｜tool▁call▁end｜>"});
-    else
-      items.push_back(
-          {"<tool_call>\n{\"name\": \"" + name + "\", \"arguments\": ", std::move(arguments), "}\n</tool_call>"});
-  }
-  if (format == ToolFormat::kDeepSeek)
-    return Grammar::list("<｜tool▁calls▁begin｜>", items, "\n", "<｜tool▁calls▁end｜>", several);
-  return Grammar::list("", items, "\n", "", several);
 }
 
 void check_size(const std::string& text, const std::string& param) {
@@ -65,6 +46,50 @@ std::shared_ptr<GrammarMasks> read_typed(const Fields& format, const Fields& wit
 }
 
 }  // namespace
+
+Grammar calls_grammar(const OrderedJson& tools, ToolFormat format, bool several, const GrammarVocabulary& vocabulary) {
+  const auto spelled = [&](const std::string& text) { return vocabulary.spelled(text); };
+  const ParameterSyntax parameters = {.before_name = spelled("<｜DSML｜parameter name=\""),
+                                      .before_text = "\" string=\"true\">",
+                                      .before_json = "\" string=\"false\">",
+                                      .after = spelled("</｜DSML｜parameter>"),
+                                      .between = "\n",
+                                      .last = "\n",
+                                      .never_in_text = "</｜DSML｜parameter>"};
+  const ToolMarks& marks = tool_marks(format);
+  const std::string begin(marks.begin), end(marks.end), begin_list(marks.begin_list), end_list(marks.end_list);
+  std::vector<Grammar::Item> items;
+  for (size_t i = 0; i < tools.size(); i++) {
+    const OrderedJson schema = schema_of(tools[i]["function"]);
+    const std::string name = tools[i]["function"]["name"].get<std::string>(),
+                      where = fmt::format("tools[{}].function.parameters", i);
+    Grammar arguments = is_dsml(format) ? Grammar::from_parameters(schema, where, MemberOrder::kAny, parameters)
+                                        : Grammar::from_json_schema(schema, where, MemberOrder::kAny);
+    std::string before, after;
+    switch (format) {
+      case ToolFormat::kNone: break;
+      case ToolFormat::kHermes:
+        before = "\n{\"name\": \"" + name + "\", \"arguments\": ";
+        after = "}\n";
+        break;
+      case ToolFormat::kDeepSeekV3:
+        before = "function<｜tool▁sep｜>" + name + "\n```json\n";
+        after = "\n```";
+        break;
+      case ToolFormat::kDeepSeekV31: before = name + "<｜tool▁sep｜>"; break;
+      case ToolFormat::kDsmlV32:
+      case ToolFormat::kDsmlV4: before = "name=\"" + name + "\">\n"; break;
+    }
+    items.push_back({spelled(begin + before), std::move(arguments), spelled(after + end)});
+  }
+  const std::string between(marks.between);
+  if (is_dsml(format))
+    return Grammar::list({spelled("\n\n" + begin_list + "\n")}, items, between, spelled("\n" + end_list), several);
+  // Behind a thought Qwen's format has a blank line.
+  const std::vector<std::string> before =
+      format == ToolFormat::kHermes ? std::vector<std::string>{"", "\n\n"} : std::vector{spelled(begin_list)};
+  return Grammar::list(before, items, between, spelled(end_list), several);
+}
 
 template <class Make>
 std::shared_ptr<GrammarMasks> GrammarStore::get(std::string key, const Make& make) {
@@ -100,7 +125,7 @@ std::shared_ptr<GrammarMasks> GrammarStore::of_schema(const OrderedJson& schema,
 
 std::shared_ptr<GrammarMasks> GrammarStore::of_gbnf(const std::string& text, const std::string& where) {
   check_size(text, where);
-  return get("gbnf " + text, [&] { return Grammar::from_gbnf(text, where); });
+  return get("gbnf " + text, [&] { return Grammar::from_gbnf(text, where, vocabulary_.get()); });
 }
 
 std::shared_ptr<GrammarMasks> GrammarStore::any_object() {
@@ -110,7 +135,8 @@ std::shared_ptr<GrammarMasks> GrammarStore::any_object() {
 std::shared_ptr<GrammarMasks> GrammarStore::of_calls(const OrderedJson& tools, ToolFormat format, bool several) {
   const std::string text = tools.dump();
   check_size(text, "tools");
-  return get(fmt::format("calls {} {}", several, text), [&] { return calls_grammar(tools, format, several); });
+  return get(fmt::format("calls {} {}", several, text),
+             [&] { return calls_grammar(tools, format, several, *vocabulary_); });
 }
 
 std::shared_ptr<GrammarMasks> read_format(const Fields& fields, GrammarStore& store) {
@@ -132,7 +158,7 @@ std::shared_ptr<GrammarMasks> read_required_calls(const Fields& fields, ToolForm
   const OrderedJson *tools = fields.list("tools"), *choice = fields.find("tool_choice");
   if (!choice || *choice == "auto" || *choice == "none") return nullptr;
   if (!tools || tools->empty()) throw invalid_field("tool_choice", "expected tools with it, got none");
-  if (format != ToolFormat::kHermes && format != ToolFormat::kDeepSeek)
+  if (format == ToolFormat::kNone)
     throw ApiError(400, "invalid_request_error",
                    "tool_choice: this model has no format of calls that can be forced: only none and auto",
                    "tool_choice", "unsupported_parameter");

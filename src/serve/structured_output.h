@@ -5,9 +5,9 @@
 #include <mutex>
 #include <string>
 
+#include "chat/tool_format.h"
 #include "grammar/grammar.h"
 #include "serve/fields.h"
-#include "serve/reply_parser.h"
 
 namespace tenth {
 
@@ -37,6 +37,9 @@ class GrammarStore {
 std::shared_ptr<GrammarMasks> read_format(const Fields& fields, GrammarStore& store);
 // Of Responses' text.format, where the schema stands beside the type.
 std::shared_ptr<GrammarMasks> read_text_format(const Fields& fields, GrammarStore& store);
+// The grammar of such calls, as serve/reply_parser.h reads them and the chat format writes them in a history.
+Grammar calls_grammar(const OrderedJson& tools, ToolFormat format, bool several, const GrammarVocabulary& vocabulary);
+
 // Of tools and tool_choice: null unless a call is required.
 std::shared_ptr<GrammarMasks> read_required_calls(const Fields& fields, ToolFormat format, GrammarStore& store);
 

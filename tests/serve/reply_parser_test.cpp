@@ -84,14 +84,21 @@ TEST(ReplyParser, StopStrings) {
 TEST(ReplyParser, CallsOfTools) {
   const ReplyParser::Options hermes{.tools = ToolFormat::kHermes};
   expect("I look.\n<tool_call>\n{\"name\": \"add\", \"arguments\": {\"b\": 1, \"a\": [2]}}\n</tool_call>", hermes,
-         "|text I look.\n|call add {\"b\":1,\"a\":[2]}");
+         "|text I look.|call add {\"b\":1,\"a\":[2]}");
   expect("<tool_call>{\"name\": \"f\"}</tool_call>\n<tool_call>{\"name\": \"g\", \"arguments\": {}}</tool_call>",
          hermes, "|call f {}|call g {}");
   expect("<tool_call>{\"name\": \"f\", \"arguments\": {}}", hermes, "|call f {}");  // the end was not written
   expect("<tool_call>no json</tool_call> rest", hermes, "|text <tool_call>no json</tool_call> rest");
   expect("<tool_call>{\"name\": 5}</tool_call>", hermes, "|text <tool_call>{\"name\": 5}</tool_call>");
+  // The mark within a value ends nothing; a string with a line end in it is no JSON, and what is not read is all there.
+  expect("<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"\\\"</tool_call>\"}}</tool_call>", hermes,
+         "|call f {\"a\":\"\\\"</tool_call>\"}");
+  expect("So:\n<tool_call>{\"\n</tool_call>\n<tool_call>{\"name\": \"f\"}</tool_call>", hermes,
+         "|text So:\n<tool_call>{\"\n</tool_call>|call f {}");
+  expect("<tool_call>{\"name\": \"f", hermes, "|text <tool_call>{\"name\": \"f");
+  expect("<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": 1, \"a\": 2}}</tool_call>", hermes, "|call f {\"a\":2}");
   expect("<tool_call>{\"name\": \"f\"}</tool_call>", {}, "|text <tool_call>{\"name\": \"f\"}</tool_call>");
-  const ReplyParser::Options deepseek{.tools = ToolFormat::kDeepSeek};
+  const ReplyParser::Options deepseek{.tools = ToolFormat::kDeepSeekV3};
   expect(
       "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>add\n```json\n{\"a\": "
       "1}\n```<｜tool▁call▁end｜>\n"
@@ -100,14 +107,14 @@ TEST(ReplyParser, CallsOfTools) {
   expect(
       "so</think>\n\n<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>add<｜tool▁sep｜>{\"a\": "
       "1}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
-      {.in_reasoning = true, .tools = ToolFormat::kDeepSeek}, "|thought so|call add {\"a\":1}");
-  const ReplyParser::Options dsml{.tools = ToolFormat::kDsml};
+      {.in_reasoning = true, .tools = ToolFormat::kDeepSeekV3}, "|thought so|call add {\"a\":1}");
+  const ReplyParser::Options dsml{.tools = ToolFormat::kDsmlV32};
   expect(
       "Fine.\n\n<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"add\">\n"
       "<｜DSML｜parameter name=\"a\" string=\"false\">1</｜DSML｜parameter>\n"
       "<｜DSML｜parameter name=\"why\" string=\"true\">so > that</｜DSML｜parameter>\n"
       "</｜DSML｜invoke>\n</｜DSML｜function_calls>",
-      dsml, "|text Fine.\n\n|call add {\"a\":1,\"why\":\"so > that\"}");
+      dsml, "|text Fine.|call add {\"a\":1,\"why\":\"so > that\"}");
 }
 
 }  // namespace
