@@ -145,6 +145,10 @@ export class ChatView {
 
   welcome() {
     const {model, failure} = this.served;
+    if (failure?.status === 503)
+      return h(
+        "div", {class: "welcome"}, h("h2", {}, "The model is loading"),
+        h("p", {}, "This page goes on by itself when it is ready."));
     if (failure)
       return h(
         "div", {class: "welcome"}, h("h2", {}, "The model cannot be asked now"),

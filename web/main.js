@@ -43,6 +43,7 @@ async function findModel() {
   } catch (failure) {
     served.failure = failure;
     served.model = null;
+    if (failure.status === 503) setTimeout(findModel, 1000 * Math.max(1, failure.retryAfter));  // it is being loaded
     place("model").textContent = "";
   }
   views.chat.modelFound();

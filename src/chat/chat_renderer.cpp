@@ -33,7 +33,12 @@ class ChatRenderer::JinjaFormat : public Format {
   JinjaFormat(const Tokenizer& tokenizer, const std::string& where) {
     for (const auto& [name, source] : tokenizer.chat_templates()) {
       const std::string here = name == "default" ? "" : fmt::format(" \"{}\"", name);
-      templates_.emplace(name, jinja::Template(source, fmt::format("{}: chat_template{}", where, here)));
+      // What a template refuses later is told to clients, who need not know where it lies.
+      try {
+        templates_.emplace(name, jinja::Template(source, "chat_template" + here));
+      } catch (const Error& e) {
+        throw Error(e.kind(), where + ": " + e.what());
+      }
       add_framing(tokenizer, source);
       if (tools() == ToolFormat::kNone) set_tools(tool_format_of(source));
     }

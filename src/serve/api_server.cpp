@@ -89,8 +89,8 @@ const std::vector<ApiServer::Route>& ApiServer::routes() {
       {"GET", "/api/runs", list_runs, false},
       {"GET", "/api/runs/*", show_run, false},
       {"GET", "/health", health, true},
-      {"GET", "/", show_page, true},
-      {"GET", "/web/*", show_page, true},
+      {"GET", "/", [](const Call& call) { show_page(call.request, *call.exchange); }, true},
+      {"GET", "/web/*", [](const Call& call) { show_page(call.request, *call.exchange); }, true},
   };
   return table;
 }
@@ -215,10 +215,7 @@ void ApiServer::handle(const ClientRequest& request, std::shared_ptr<HttpExchang
   try {
     Service* service = service_;
     check_host(request);
-    if (!service) {
-      check_key(request);
-      throw ApiError(503, "service_unavailable", "the model is being loaded");
-    }
+    if (!service) return answer_early(request, *exchange);
     answer(Call{*service, request, exchange, arrived, options_.runs});
   } catch (const ApiError& error) {
     reply_error(*exchange, request.path, error);
@@ -233,6 +230,16 @@ void ApiServer::handle(const ClientRequest& request, std::shared_ptr<HttpExchang
     std::fprintf(stderr, "request %s: %s\n", id.c_str(), error.what());
     reply_error(*exchange, request.path, ApiError(500, "server_error", "an error of the server, see its log: " + id));
   }
+}
+
+// While the model is loaded.
+void ApiServer::answer_early(const ClientRequest& request, HttpExchange& exchange) const {
+  const bool get = request.method == "GET" || request.method == "HEAD";
+  if (get && is_page(request.path)) return show_page(request, exchange);
+  if (get && request.path == "/health")
+    return reply_json(exchange, 503, {{"status", "loading"}}, {{"Retry-After", "1"}});
+  check_key(request);
+  throw ApiError(503, "service_unavailable", "the model is being loaded");
 }
 
 void ApiServer::answer(const Call& call) {

@@ -28,8 +28,8 @@ struct ApiServerOptions {
 
 class ApiServer {
  public:
-  // Listens at once and answers 503 until serve(). Throws as HttpServer does, and kInput for an open address without a
-  // key.
+  // Listens at once; until serve() there are the page and its files, and 503 for all else. Throws as HttpServer does,
+  // and kInput for an open address without a key.
   explicit ApiServer(const ApiServerOptions& options);
   ~ApiServer();
 
@@ -50,6 +50,7 @@ class ApiServer {
   static const std::vector<Route>& routes();
   void handle(const ClientRequest& request, std::shared_ptr<HttpExchange> exchange);
   void answer(const Call& call);
+  void answer_early(const ClientRequest& request, HttpExchange& exchange) const;
   void check_host(const ClientRequest& request) const;
   void check_key(const ClientRequest& request) const;
   bool known_origin(const ClientRequest& request) const;

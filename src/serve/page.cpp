@@ -20,18 +20,20 @@ const char* type_of(std::string_view name) {
 
 }  // namespace
 
-void show_page(const Call& call) {
-  const std::string& path = call.request.path;
+bool is_page(const std::string& path) { return path == "/" || path.starts_with("/web/"); }
+
+void show_page(const ClientRequest& request, HttpExchange& exchange) {
+  const std::string& path = request.path;
   const std::string_view name = path == "/" ? "index.html" : std::string_view(path).substr(5);
   for (const WebFile& file : web_files()) {
     if (file.name != name) continue;
-    return call.exchange->reply(200,
-                                {{"Content-Type", type_of(name)},
-                                 {"Content-Security-Policy", kPolicy},
-                                 {"X-Content-Type-Options", "nosniff"},
-                                 {"Referrer-Policy", "no-referrer"},
-                                 {"Cache-Control", "no-cache"}},
-                                std::string(file.text));
+    return exchange.reply(200,
+                          {{"Content-Type", type_of(name)},
+                           {"Content-Security-Policy", kPolicy},
+                           {"X-Content-Type-Options", "nosniff"},
+                           {"Referrer-Policy", "no-referrer"},
+                           {"Cache-Control", "no-cache"}},
+                          std::string(file.text));
   }
   throw ApiError(404, "not_found_error", fmt::format("there is no {} here", path));
 }

@@ -4,6 +4,8 @@
 
 namespace tenth {
 
-void show_page(const Call& call);  // GET / and /web/*
+bool is_page(const std::string& path);  // / and /web/*
+// GET of them; needs no model.
+void show_page(const ClientRequest& request, HttpExchange& exchange);
 
 }  // namespace tenth

@@ -109,8 +109,8 @@ class Encoder {
     auto id = parts_.vocabulary.find(std::string(piece));
     if (id && parts_.vocabulary.is_special(*id)) id.reset();
     if (!id) id = parts_.unknown;
-    require(id.has_value(), ErrorKind::kInput, "text: expected words of the {} tokens in {}, got \"{}\"",
-            parts_.vocabulary.size(), parts_.where, piece.substr(0, 40));
+    require(id.has_value(), ErrorKind::kInput, "text: expected words of the tokenizer's {} tokens, got \"{}\"",
+            parts_.vocabulary.size(), piece.substr(0, 40));
     ids_.push_back(*id);
   }
 

@@ -103,11 +103,12 @@ class PageCase(unittest.TestCase):
         self.assertEqual([t for t in self.troubles if t not in refused], [])
         self.assertLessEqual(len(refused), self.expected_errors, refused)
 
-    def open(self, view="", url=None, **context):
+    def open(self, view="", url=None, before=lambda page: None, **context):
         context = self.browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **context})
         self.addCleanup(context.close)
         context.set_default_timeout(30000)
         page = context.new_page()
+        before(page)
         return self.watch(page, (url or self.server.url) + "/" + view)
 
     def watch(self, page, url):

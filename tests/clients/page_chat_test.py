@@ -116,6 +116,23 @@ class ChatTest(PageCase):
         expect(self.finished(page).locator(".figures")).to_contain_text("tokens")
         expect(page.locator(".message.assistant .branches")).to_have_count(0)
 
+    def test_a_model_that_is_still_loading(self):
+        asked = []
+
+        def loading(route):
+            asked.append(route.request.url)
+            if len(asked) > 2:
+                return route.continue_()
+            body = '{"error": {"message": "the model is being loaded", "type": "service_unavailable"}}'
+            route.fulfill(status=503, headers={"Retry-After": "1"}, content_type="application/json", body=body)
+
+        page = self.open(before=lambda page: page.route("**/v1/models", loading))
+        self.expected_errors = 2
+        expect(page.get_by_role("heading", name="The model is loading")).to_be_visible()
+        expect(page.locator("#model")).to_have_text(self.server.model)
+        expect(page.get_by_role("heading", name="The model is loading")).to_be_hidden()
+        self.assertEqual(len(asked), 3)
+
     def test_a_server_that_goes_away(self):
         with Server(tiny_run()) as server:
             page = self.open(url=server.url)

@@ -129,6 +129,12 @@ TEST(Api, RefusesByTheFieldsName) {
     refuses(path,
             fmt::format("{{\"messages\": [{{\"role\": \"user\", \"content\": \"1\"}}], \"temperature\": {}}}", value),
             400, "temperature");
+  // What the chat template refuses, in its words; not where it lies.
+  const Reply refused = post(server.port(), path, R"({"messages": [{"role": "system", "content": "1"}]})");
+  EXPECT_EQ(refused.status, 400);
+  const std::string message = refused.json()["error"]["message"];
+  EXPECT_TRUE(message.starts_with("chat_template: line ")) << message;
+  EXPECT_NE(message.find("expected role user or assistant, got system"), std::string::npos) << message;
   refuses(path, "{\"model\": \"other\", \"messages\": []}", 404, "model");
   for (const auto& [field, param] : std::vector<std::pair<std::string, std::string>>{
            {R"("top_p": -0.1)", "top_p"},

@@ -23,6 +23,32 @@ TEST(Http, KeepsConnectionsAndPipelines) {
   EXPECT_EQ(client.receive(), "");
 }
 
+// The page is there while the model is loaded, and says so; nothing else is.
+TEST(Http, BeforeTheModelIsThere) {
+  ApiServerOptions options;
+  options.port = 0;
+  options.keys = {"secret"};
+  ApiServer server(options);
+  const std::string key = "Authorization: Bearer secret\r\n";
+  EXPECT_EQ(get(server.port(), "/").status, 200);
+  EXPECT_NE(get(server.port(), "/").body.find("web/main.js"), std::string::npos);
+  EXPECT_EQ(get(server.port(), "/web/main.js").status, 200);
+  EXPECT_EQ(get(server.port(), "/web/../secret").status, 404);
+  const Reply health = get(server.port(), "/health");
+  EXPECT_EQ(health.status, 503);
+  EXPECT_EQ(health.json()["status"], "loading");
+  EXPECT_NE(health.head.find("Retry-After: 1"), std::string::npos) << health.head;
+  EXPECT_EQ(get(server.port(), "/v1/models").status, 401);
+  for (const char* path : {"/v1/models", "/metrics", "/nope"}) {
+    const Reply reply = get(server.port(), path, key);
+    EXPECT_EQ(reply.status, 503) << path;
+    EXPECT_EQ(reply.json()["error"]["message"], "the model is being loaded");
+    EXPECT_NE(reply.head.find("Retry-After: 1"), std::string::npos) << reply.head;
+  }
+  EXPECT_EQ(post(server.port(), "/v1/chat/completions", "{}", key).status, 503);
+  EXPECT_EQ(post(server.port(), "/", "{}", key).status, 503);
+}
+
 TEST(Http, RefusesWhatIsNoRequest) {
   TestServer server;
   const uint16_t port = server.port();

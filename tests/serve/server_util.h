@@ -46,7 +46,7 @@ class TestServer {
     ServedModel served{.name = "tiny",
                        .model = *model_,
                        .tokenizer = tokenizer,
-                       .chat = std::make_shared<const ChatRenderer>(ChatRenderer::of(tokenizer, "", "tiny")),
+                       .chat = std::make_shared<const ChatRenderer>(ChatRenderer::of(tokenizer, "", "/models/tiny")),
                        .tools = ToolFormat::kHermes,
                        .stop_ids = {*tokenizer.id_of(kEosToken)},
                        .thinking = {.begin = *tokenizer.id_of("<think>"), .end = *tokenizer.id_of("</think>")}};

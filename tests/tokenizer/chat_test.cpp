@@ -32,7 +32,7 @@ TEST(SmallVocab, LongestMatchFromTheLeft) {  // ids as the pilot's encode gives 
 TEST(SmallVocab, OtherTextIsRefused) {
   const Tokenizer tokenizer = arithmetic_vocab(256).tokenizer();
   EXPECT_EQ(error_of([&] { (void)tokenizer.encode("3+x", true); }),
-            "input: text: expected words of the 121 tokens in vocabulary/tokenizer.json, got \"x\"");
+            "input: text: expected words of the tokenizer's 121 tokens, got \"x\"");
   EXPECT_NE(error_of([&] { (void)tokenizer.encode("3\n", true); }), "");
   EXPECT_NE(error_of([&] { (void)tokenizer.encode("<eos>", false); }), "");
 }
@@ -154,10 +154,10 @@ TEST(RenderCommand, TextOrError) {
   render_lines(renderer, input, output);
   EXPECT_EQ(output.str(),
             "{\"text\":\"<user>1+1<think>\"}\n"
-            "{\"error\":\"line 2: m: chat_template: line 1: the template refuses: expected role user or assistant, got "
+            "{\"error\":\"line 2: chat_template: line 1: the template refuses: expected role user or assistant, got "
             "tool\"}\n"
-            "{\"error\":\"line 3: m: chat_template: line 1: there is no str + None\"}\n"
-            "{\"error\":\"line 4: m: chat_template: line 1: the template refuses: this model has no tools\"}\n"
+            "{\"error\":\"line 3: chat_template: line 1: there is no str + None\"}\n"
+            "{\"error\":\"line 4: chat_template: line 1: the template refuses: this model has no tools\"}\n"
             "{\"error\":\"line 5: messages: expected a list, got number\"}\n");
   EXPECT_TRUE(error_of([] {
                 (void)ChatRenderer::of(tiny_tokenizer(), "", "m");
