@@ -114,6 +114,8 @@ void add_serve_commands(CLI::App& app) {
           "fewer the more requests run; the output is the same; 0: none")
       ->capture_default_str()
       ->check(CLI::Range(0, kMostDrafts));
+  command->add_flag("--speculate", options->engine.module_drafts,
+                    "Draft with the multi-token prediction module too, where it is the surer of the two");
   command->add_option("--prefix-cache", options->engine.disk.folder,
                       "Folder in which beginnings of texts stay computed over a restart; none where not given");
   command

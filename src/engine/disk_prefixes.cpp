@@ -10,11 +10,13 @@ constexpr double kMostLostSeconds = 1;
 
 }  // namespace
 
-DiskPrefixes::DiskPrefixes(Transformer& model, const KvCache& cache, const DiskPrefixOptions& options)
-    : DiskPrefixes(fingerprint_of(model), cache, options) {}
+DiskPrefixes::DiskPrefixes(Transformer& model, const KvCache& cache, const DiskPrefixOptions& options, bool with_next)
+    : DiskPrefixes(fingerprint_of(model), cache, options, with_next) {}
 
-DiskPrefixes::DiskPrefixes(const ModelFingerprint& model, const KvCache& cache, const DiskPrefixOptions& options)
+DiskPrefixes::DiskPrefixes(const ModelFingerprint& model, const KvCache& cache, const DiskPrefixOptions& options,
+                           bool with_next)
     : cache_(cache),
+      with_next_(with_next),
       blocks_(options.folder, options.bytes, model.hash, block_bytes()),
       block_seconds_(model.token_seconds * double(kCacheBlock)) {}
 
@@ -32,7 +34,7 @@ int64_t DiskPrefixes::block_bytes() const {
 }
 
 Hash128 DiskPrefixes::next_key(const Chain& chain, std::span<const int32_t> ids) const {
-  return DiskBlocks::key(chain.key, ids.subspan(size_t(chain.blocks * kCacheBlock), size_t(kCacheBlock)));
+  return DiskBlocks::key(chain.key, ids_upto(ids, chain.blocks + 1).subspan(size_t(chain.blocks * kCacheBlock)));
 }
 
 // The last token is computed in any case: its logits are wanted.

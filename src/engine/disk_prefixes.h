@@ -30,8 +30,8 @@ class DiskPrefixes {
     double lost = 0;         // seconds that reading took beyond what computing would have
   };
 
-  // cache: of the model, and outlives this. Throws as DiskBlocks.
-  DiskPrefixes(Transformer& model, const KvCache& cache, const DiskPrefixOptions& options);
+  // cache: of the model, and outlives this. with_next: as PrefixCache. Throws as DiskBlocks.
+  DiskPrefixes(Transformer& model, const KvCache& cache, const DiskPrefixOptions& options, bool with_next);
 
   // A sequence begins with these ids; its first blocks were found in memory. whole: it is computed whatever is there.
   Chain begin(std::span<const int32_t> ids, std::span<const int32_t> blocks, bool whole);
@@ -46,9 +46,10 @@ class DiskPrefixes {
   void flush() { blocks_.flush(); }                                           // waits until all is written
 
  private:
-  DiskPrefixes(const ModelFingerprint& model, const KvCache& cache, const DiskPrefixOptions& options);
-  static std::span<const int32_t> ids_upto(std::span<const int32_t> ids, int64_t blocks) {
-    return ids.first(size_t(blocks * kCacheBlock));
+  DiskPrefixes(const ModelFingerprint& model, const KvCache& cache, const DiskPrefixOptions& options, bool with_next);
+  // What so many blocks depend on.
+  std::span<const int32_t> ids_upto(std::span<const int32_t> ids, int64_t blocks) const {
+    return ids.first(size_t(blocks * kCacheBlock + with_next_));
   }
   Hash128 next_key(const Chain& chain, std::span<const int32_t> ids) const;
   bool next_is_wanted(const Chain& chain, std::span<const int32_t> ids) const;
@@ -58,6 +59,7 @@ class DiskPrefixes {
   int64_t block_bytes() const;
 
   const KvCache& cache_;
+  const bool with_next_;
   DiskBlocks blocks_;
   double block_seconds_;  // of computing one
 };

@@ -29,9 +29,18 @@ void lookup_drafts(std::span<const int32_t> prompt, std::span<const int32_t> out
 }
 
 void Guesses::look(std::span<const int32_t> text, int64_t most) {
+  clear();
+  if (most > 0) lookup_drafts(text, {}, most, ids_);
+}
+
+void Guesses::take(int32_t id) {
+  clear();
+  ids_.push_back(id);
+}
+
+void Guesses::clear() {
   judged_ = 0;
   ids_.clear();
-  if (most > 0) lookup_drafts(text, {}, most, ids_);
 }
 
 void Guesses::came(int32_t id) {

@@ -21,6 +21,9 @@ class Guesses {
  public:
   // Guesses anew what follows text.
   void look(std::span<const int32_t> text, int64_t most);
+  // Takes one guess of somebody else's.
+  void take(int32_t id);
+  void clear();
   // What followed in truth, a token a call.
   void came(int32_t id);
 

@@ -38,15 +38,19 @@ KvCache make_cache(const Transformer& model, const EngineOptions& options) {
 Engine::Engine(Transformer& model, const EngineOptions& options)
     : model_(model),
       options_(options),
+      module_(options.module_drafts),
       cache_(make_cache(model, options)),
       pool_(cache_.blocks),
-      prefixes_(cache_.blocks),
-      disk_(options.disk.folder.empty() ? nullptr : std::make_unique<DiskPrefixes>(model, cache_, options.disk)),
+      prefixes_(cache_.blocks, module_),
+      disk_(options.disk.folder.empty() ? nullptr
+                                        : std::make_unique<DiskPrefixes>(model, cache_, options.disk, module_)),
       table_width_(std::min(cache_.blocks, blocks_for(model.config().max_position_embeddings))) {
   require(options.lookup_drafts >= 0 && options.lookup_drafts <= kMostDrafts, ErrorKind::kInput,
           "lookup_drafts: expected 0 to {}, got {}", kMostDrafts, options.lookup_drafts);
   statistics_.blocks = cache_.blocks;
-  statistics_.accepted_at.resize(size_t(options.lookup_drafts));
+  require(!module_ || model.has_mtp(), ErrorKind::kInput,
+          "speculation needs a multi-token prediction module; this model has none (num_nextn_predict_layers is 0)");
+  statistics_.accepted_at.resize(size_t(std::max(options.lookup_drafts, int32_t(module_))));
 }
 
 int64_t Engine::cache_bytes() const { return bytes_of(cache_); }
@@ -126,7 +130,7 @@ void Engine::begin(Sequence& sequence) {
   sequence.read = sequence.known = 0;
   sequence.node = 0;
   const bool whole = sequence.request.prompt_logprobs && !sequence.started;
-  const std::span<const int32_t> ids(sequence.ids.data(), sequence.ids.size() - 1);
+  const std::span<const int32_t> ids(sequence.ids.data(), sequence.ids.size() - (module_ ? 0 : 1));
   if (!whole) sequence.blocks = prefixes_.find(ids, sequence.node);
   for (int32_t block : sequence.blocks) pool_.hold(block);
   sequence.known = int64_t(sequence.blocks.size());
@@ -194,7 +198,7 @@ void Engine::plan() {
       continue;
     }
     if (!make_room(it, it->read + 1)) break;  // it was the youngest
-    parts_.push_back({it, 0, 1, 0});
+    parts_.push_back({.sequence = it, .first = 0, .rows = 1, .drafts = 0});
   }
   int64_t budget = options_.step_tokens;
   for (Place it = running_.begin(); it != running_.end() && budget > 0; ++it) {
@@ -202,7 +206,7 @@ void Engine::plan() {
     const bool first = budget == options_.step_tokens;
     const int64_t rows = std::min(unread(*it), first && readers > 1 ? std::max<int64_t>(1, budget / 2) : budget);
     if (!make_room(it, it->read + rows)) break;
-    parts_.push_back({it, 0, rows, 0});
+    parts_.push_back({.sequence = it, .first = 0, .rows = rows, .drafts = 0});
     budget -= rows;
   }
   plan_drafts();
@@ -224,7 +228,12 @@ void Engine::plan() {
 void Engine::plan_drafts() {
   constexpr double kReading = 4;
   double rows = 0;
-  for (const Part& part : parts_) rows += double(part.rows);
+  for (Part& part : parts_) {
+    rows += double(part.rows);
+    const Guesses &lookup = part.sequence->lookup, &module = part.sequence->module;
+    const bool other = lookup.ids().empty() || (!module.ids().empty() && module.chance(1) > lookup.chance(1));
+    part.guesses = other ? &module : &lookup;
+  }
   bool more = true;
   for (int64_t depth = 1; more; depth++) {
     more = false;
@@ -232,8 +241,8 @@ void Engine::plan_drafts() {
       Sequence& sequence = *part.sequence;
       const int64_t fed = sequence.read + part.rows, blocks = int64_t(sequence.blocks.size());
       if (part.drafts + 1 != depth || fed != int64_t(sequence.ids.size()) + part.drafts) continue;
-      if (depth > int64_t(sequence.guesses.ids().size())) continue;
-      if (sequence.guesses.chance(depth) <= rows / (rows + kReading)) continue;
+      if (depth > int64_t(part.guesses->ids().size())) continue;
+      if (part.guesses->chance(depth) <= rows / (rows + kReading)) continue;
       if (blocks_for(fed + 1) > blocks + pool_.free_blocks()) continue;
       make_room(part.sequence, fed + 1);
       part.drafts++;
@@ -255,7 +264,7 @@ Tensor Engine::run() {
     std::copy(sequence.blocks.begin(), sequence.blocks.end(), tables_.begin() + int64_t(i) * table_width_);
     const int64_t known = int64_t(sequence.ids.size()) - sequence.read;
     for (int64_t r = 0; r < parts_[i].rows; r++) {
-      ids_.push_back(r < known ? sequence.ids[size_t(sequence.read + r)] : sequence.guesses.ids()[size_t(r - known)]);
+      ids_.push_back(r < known ? sequence.ids[size_t(sequence.read + r)] : parts_[i].guesses->ids()[size_t(r - known)]);
       positions_.push_back(int32_t(sequence.read + r));
       owners_.push_back(int32_t(i));
     }
@@ -267,10 +276,14 @@ Tensor Engine::run() {
   return model_.hidden(pass).value();
 }
 
-// Full blocks can be found by others from now on.
+// Full blocks can be found by others from now on; with the module's rows in them, once the token behind is known.
 void Engine::remember(Sequence& sequence) {
+  const size_t edge = size_t(kCacheBlock + module_);
   for (; (sequence.known + 1) * kCacheBlock <= sequence.read; sequence.known++) {
-    const std::span<const int32_t> ids(sequence.ids.data() + sequence.known * kCacheBlock, size_t(kCacheBlock));
+    const std::span<const int32_t> rest =
+        std::span<const int32_t>(sequence.ids).subspan(size_t(sequence.known * kCacheBlock));
+    if (rest.size() < edge) break;
+    const std::span<const int32_t> ids = rest.first(edge);
     const int32_t block = sequence.blocks[size_t(sequence.known)];
     sequence.node = prefixes_.put(sequence.node, ids, block);
     if (disk_) disk_->keep(sequence.disk, sequence.ids, block);

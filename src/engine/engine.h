@@ -82,13 +82,14 @@ struct EngineOptions {
   int64_t cache_tokens = 0;     // that the cache holds; 0: max_sequences contexts, 65,536 or half of free memory
   int64_t step_tokens = 128;    // of prompts, in one step beside the running sequences
   int32_t lookup_drafts = 8;    // guesses of a sequence in one step, at most
+  bool module_drafts = false;   // or one, of the model's multi-token prediction module, the surer of the two
   DiskPrefixOptions disk = {};  // where beginnings outlive the process
 };
 
 struct EngineStatistics {
   int64_t running = 0, waiting = 0, steps = 0, prompt_tokens = 0, cached_tokens = 0, new_tokens = 0, preemptions = 0,
           blocks = 0, blocks_in_use = 0, blocks_of_prefixes = 0, last_batch = 0, restored_blocks = 0;
-  // Steps of sequences that had drafts; the drafts; those that were right, in all and by their place (lookup_drafts).
+  // Steps of sequences that had drafts; the drafts; those that were right, in all and by their place.
   int64_t drafts = 0, draft_tokens = 0, accepted_tokens = 0;
   std::vector<int64_t> accepted_at;
   double step_seconds = 0, model_seconds = 0;  // of all steps; of the model's part in them
@@ -131,7 +132,7 @@ class Engine {
     bool started = false;        // kStarted was sent
     bool thinks = false;         // is within a thought
     int32_t thought = 0;         // tokens of it
-    Guesses guesses;             // of what follows ids
+    Guesses lookup, module;      // guesses of what follows ids
     std::optional<GrammarMatcher> matcher;
     std::vector<TokenReport> prompt;
     int64_t drawn() const { return int64_t(ids.size() - request.prompt.size()); }
@@ -140,6 +141,15 @@ class Engine {
   struct Part {  // of a batch: rows [first, first + rows) are tokens of this sequence, the last ones its guesses
     Place sequence;
     int64_t first, rows, drafts;
+    const Guesses* guesses = nullptr;  // that drafts are the first of
+    int64_t from = 0;                  // the position of its first row
+    bool draws = false;                // its next token, behind all that is known
+  };
+
+  struct Drawn {
+    std::vector<TokenReport> tokens;
+    bool stopped = false;
+    std::string error;
   };
 
   void admit();
@@ -154,20 +164,19 @@ class Engine {
   Tensor run();  // the model over parts_: its last hidden states (N, D)
   void remember(Sequence& sequence);
   void report_prompts(const Tensor& hidden);
+  // Runs the module over the rows that count, each with the token that follows it, and takes its guesses.
+  void guess_ahead(const Tensor& hidden, std::span<const Drawn> drawn);
   void draw(const Tensor& hidden, std::vector<EngineEvent>& events);
   // The next token of a sequence; its logits are used up. Throws where there can be none.
   static TokenReport draw_one(Sequence& sequence, std::span<float> logits);
   // As many as the part's guesses allow, appended to the sequence. logits: of its row before the guesses and of theirs.
-  struct Drawn {
-    std::vector<TokenReport> tokens;
-    bool stopped = false;
-    std::string error;
-  };
   Drawn draw_some(const Part& part, std::span<float> logits) const;
   void take(const Part& part, Drawn drawn, std::vector<EngineEvent>& events);
+  Tensor gather(const Tensor& hidden, const std::vector<int32_t>& rows);
 
   Transformer& model_;
   EngineOptions options_;
+  const bool module_;
   KvCache cache_;
   BlockPool pool_;
   PrefixCache prefixes_;
@@ -178,7 +187,7 @@ class Engine {
   EngineStatistics statistics_;
   // Scratch, kept from step to step.
   std::vector<Part> parts_;
-  std::vector<int32_t> ids_, positions_, owners_, tables_, last_rows_;
+  std::vector<int32_t> ids_, positions_, owners_, tables_, rows_, last_rows_;
   std::vector<float> logits_;
 };
 

@@ -4,6 +4,7 @@
 #include <limits>
 #include <numeric>
 
+#include "base/clock.h"
 #include "base/threads.h"
 #include "engine/engine.h"
 #include "engine/host_logits.h"
@@ -122,57 +123,112 @@ Engine::Drawn Engine::draw_some(const Part& part, std::span<float> logits) const
       y.stopped = std::find(request.stop_ids.begin(), request.stop_ids.end(), id) != request.stop_ids.end() ||
                   (sequence.matcher && sequence.matcher->finished());
       if (y.stopped || sequence.drawn() == request.max_new_tokens) return y;
-      const bool right = row < part.drafts && sequence.guesses.ids()[size_t(row)] == id;
-      sequence.guesses.came(id);
+      const bool right = row < part.drafts && part.guesses->ids()[size_t(row)] == id;
+      sequence.lookup.came(id);
+      sequence.module.came(id);
       if (!right) break;
     }
     // The last token needs no guess: it is drawn behind the one before it.
     const int64_t most = std::min<int64_t>(options_.lookup_drafts, request.max_new_tokens - sequence.drawn() - 1);
-    sequence.guesses.look(sequence.ids, most);
+    sequence.lookup.look(sequence.ids, most);
+    sequence.module.clear();
   } catch (const std::exception& e) {
     y.error = e.what();
   }
   return y;
 }
 
-void Engine::draw(const Tensor& hidden, std::vector<EngineEvent>& events) {
+Tensor Engine::gather(const Tensor& hidden, const std::vector<int32_t>& rows) {
   Backend& backend = model_.backend();
-  const size_t vocabulary = size_t(model_.config().vocab_size);
-  std::erase_if(parts_, [&](const Part& part) {
-    Sequence& sequence = *part.sequence;
-    sequence.read += part.rows - part.drafts;
-    if (sequence.read == int64_t(sequence.ids.size())) return false;
-    remember(sequence);
-    return true;
-  });
-  if (parts_.empty()) return;
-  last_rows_.clear();
-  std::vector<size_t> begins;  // of a part's logits
-  for (const Part& part : parts_) {
-    begins.push_back(last_rows_.size());
-    for (int64_t r = part.rows - part.drafts - 1; r < part.rows; r++) last_rows_.push_back(int32_t(part.first + r));
-  }
-  Tensor last = Tensor::make(backend, hidden.dtype(), {int64_t(last_rows_.size()), hidden.dim(1)});
-  backend.gather_rows(last, hidden, Tensor::from_host(backend, last_rows_));
-  read_logits(model_.logits(last).value(), logits_);
-  std::vector<Drawn> drawn(parts_.size());
-  parallel_for(int64_t(parts_.size()), 1, [&](int64_t begin, int64_t end) {
-    for (size_t i = size_t(begin); i < size_t(end); i++) {
-      const size_t rows = size_t(1 + parts_[i].drafts);
-      drawn[i] = draw_some(parts_[i], {logits_.data() + begins[i] * vocabulary, rows * vocabulary});
-    }
-  });
-  for (size_t i = 0; i < parts_.size(); i++) take(parts_[i], std::move(drawn[i]), events);
+  Tensor y = Tensor::make(backend, hidden.dtype(), {int64_t(rows.size()), hidden.dim(1)});
+  backend.gather_rows(y, hidden, Tensor::from_host(backend, rows));
+  return y;
 }
 
-// Keys and values of guesses that were wrong lie behind `read`, where the next step writes.
+void Engine::draw(const Tensor& hidden, std::vector<EngineEvent>& events) {
+  const size_t vocabulary = size_t(model_.config().vocab_size);
+  last_rows_.clear();
+  std::vector<size_t> begins;  // of a part's logits
+  for (Part& part : parts_) {
+    Sequence& sequence = *part.sequence;
+    part.from = sequence.read;
+    sequence.read += part.rows - part.drafts;
+    part.draws = sequence.read == int64_t(sequence.ids.size());
+    begins.push_back(last_rows_.size());
+    for (int64_t r = part.rows - part.drafts - 1; part.draws && r < part.rows; r++)
+      last_rows_.push_back(int32_t(part.first + r));
+  }
+  std::vector<Drawn> drawn(parts_.size());
+  if (!last_rows_.empty()) {
+    read_logits(model_.logits(gather(hidden, last_rows_)).value(), logits_);
+    parallel_for(int64_t(parts_.size()), 1, [&](int64_t begin, int64_t end) {
+      for (size_t i = size_t(begin); i < size_t(end); i++) {
+        const size_t rows = size_t(1 + parts_[i].drafts);
+        if (parts_[i].draws)
+          drawn[i] = draw_some(parts_[i], {logits_.data() + begins[i] * vocabulary, rows * vocabulary});
+      }
+    });
+  }
+  // Keys and values of guesses that were wrong lie behind `read`, where the next step writes.
+  for (size_t i = 0; i < parts_.size(); i++)
+    parts_[i].sequence->read += std::max<int64_t>(0, int64_t(drawn[i].tokens.size()) - 1);
+  if (module_) guess_ahead(hidden, drawn);
+  for (size_t i = 0; i < parts_.size(); i++) {
+    remember(*parts_[i].sequence);
+    if (parts_[i].draws) take(parts_[i], std::move(drawn[i]), events);
+  }
+}
+
+// The module's row at position i joins the state there with token i + 1: a step knows it for all its rows that count,
+// the last ones' by now. Its guess is what comes behind that token. Where so many rows run that a guess would not be
+// fed, the head is not asked.
+void Engine::guess_ahead(const Tensor& hidden, std::span<const Drawn> drawn) {
+  constexpr size_t kMostParts = 16;
+  const double begin = monotonic_seconds();
+  std::vector<int32_t> next;
+  std::vector<Sequence*> guessing;
+  rows_.clear();
+  positions_.clear();
+  owners_.clear();
+  last_rows_.clear();
+  for (size_t i = 0; i < parts_.size(); i++) {
+    const Part& part = parts_[i];
+    Sequence& sequence = *part.sequence;
+    for (int64_t p = part.from; p < sequence.read && p + 1 < int64_t(sequence.ids.size()); p++) {
+      rows_.push_back(int32_t(part.first + p - part.from));
+      next.push_back(sequence.ids[size_t(p + 1)]);
+      positions_.push_back(int32_t(p));
+      owners_.push_back(int32_t(i));
+    }
+    // The last token needs no guess: it is drawn behind the one before it.
+    const bool goes_on = part.draws && !drawn[i].tokens.empty() && !drawn[i].stopped && drawn[i].error.empty() &&
+                         sequence.drawn() + 1 < sequence.request.max_new_tokens;
+    if (!goes_on || parts_.size() > kMostParts) continue;
+    guessing.push_back(&sequence);
+    last_rows_.push_back(int32_t(rows_.size()) - 1);
+  }
+  if (rows_.empty()) return;
+  Pass pass;
+  pass.batch = make_step(model_.backend(), next, positions_, owners_, {tables_, table_width_});
+  pass.cache = &cache_;
+  pass.decode = true;
+  const Tensor ahead = model_.mtp_hidden(gather(hidden, rows_), pass.batch.ids, pass).value();
+  if (!guessing.empty()) {
+    read_logits(model_.logits(gather(ahead, last_rows_)).value(), logits_);
+    const ptrdiff_t vocabulary = model_.config().vocab_size;
+    for (size_t i = 0; i < guessing.size(); i++) {
+      const auto row = logits_.begin() + ptrdiff_t(i) * vocabulary;
+      guessing[i]->module.take(int32_t(std::max_element(row, row + vocabulary) - row));
+    }
+  }
+  statistics_.model_seconds += monotonic_seconds() - begin;
+}
+
 void Engine::take(const Part& part, Drawn drawn, std::vector<EngineEvent>& events) {
   using Kind = EngineEvent::Kind;
   Sequence& sequence = *part.sequence;
   const EngineRequest& request = sequence.request;
   const int64_t accepted = std::max<int64_t>(0, int64_t(drawn.tokens.size()) - 1);
-  sequence.read += accepted;
-  remember(sequence);
   statistics_.new_tokens += int64_t(drawn.tokens.size());
   statistics_.drafts += part.drafts > 0;
   statistics_.draft_tokens += part.drafts;
