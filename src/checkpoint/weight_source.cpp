@@ -137,6 +137,12 @@ void WeightSource::take_gguf() {
   }
 }
 
+void WeightSource::forget_missing_module() {
+  const std::string module = fmt::format("model.layers.{}.", config_.num_hidden_layers);
+  const auto part = [&](const SourceTensor& t) { return t.name.starts_with(module); };
+  if (std::none_of(tensors_.begin(), tensors_.end(), part)) config_.num_nextn_predict_layers = 0;
+}
+
 WeightSource WeightSource::open(const Path& model) {
   WeightSource source;
   if (!std::filesystem::is_directory(model)) {
@@ -153,6 +159,7 @@ WeightSource WeightSource::open(const Path& model) {
     source.config_ = read_config(model / "config.json");
     source.safetensors_ = SafetensorsSet::open(model);
     source.take_safetensors();
+    source.forget_missing_module();
   }
   auto& tensors = source.tensors_;
   std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.name < b.name; });

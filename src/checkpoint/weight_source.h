@@ -73,6 +73,8 @@ class WeightSource {
 
  private:
   void take_safetensors();
+  // Transformers leaves the multi-token prediction module out of what it saves, and in the config.
+  void forget_missing_module();
   void take_gguf();
 
   std::optional<SafetensorsSet> safetensors_;

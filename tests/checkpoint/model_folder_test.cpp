@@ -1,6 +1,7 @@
 // Model folders: saved and read to the bit, and broken ones refused in one line that names file and field.
 #include "checkpoint/model_folder.h"
 
+#include "base/ordered_json.h"
 #include "nn/arch/architecture.h"
 #include "nn/golden_models.h"
 #include "nn/tiny_models.h"
@@ -111,6 +112,27 @@ TEST(ModelFolder, EveryEndTokenStays) {
 }
 
 // A saved folder, broken in one place.
+// What transformers 5 saves of such models.
+TEST(Folder, TransformersNameOfExpertsAndItsMissingModule) {
+  TemporaryFolder folder;
+  const auto change = [&](const char* key, const OrderedJson& value, const char* gone) {
+    OrderedJson config = parse_ordered_json(read_file(folder / "config.json"), "config.json");
+    config[key] = value;
+    if (gone) config.erase(gone);
+    write_file(folder / "config.json", config.dump());
+  };
+  auto model = tiny_model("qwen3_moe", cpu(), DType::kF32);
+  save_model(folder.path(), *model, DType::kF32);
+  change("num_local_experts", model->config().n_routed_experts, "num_experts");
+  expect_same_model(*load_model(folder.path(), cpu(), DType::kF32), *model);
+
+  model = tiny_model("mla_q_lora", cpu(), DType::kF32);
+  ASSERT_FALSE(model->has_mtp());
+  save_model(folder.path(), *model, DType::kF32);
+  change("num_nextn_predict_layers", 1, nullptr);
+  expect_same_model(*load_model(folder.path(), cpu(), DType::kF32), *model);
+}
+
 class BrokenFolder : public ::testing::Test {
  protected:
   void write(const std::string& kind) {

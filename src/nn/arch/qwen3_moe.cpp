@@ -10,7 +10,8 @@ void read(const ConfigReader& in, ModelConfig& c) {
   read_grouped_query_keys(in, c);
   c.attention_bias = in.flag("attention_bias", false);
   c.qk_norm = true;
-  c.n_routed_experts = in.integer("num_experts");
+  const int64_t newer = in.integer("num_local_experts", 0);  // transformers 5 saves this name
+  c.n_routed_experts = newer > 0 ? newer : in.integer("num_experts");
   c.moe_intermediate_size = in.integer("moe_intermediate_size");
   c.gate.score = GateArgs::Score::kSoftmax;
   c.gate.group_score = GateArgs::GroupScore::kMax;
