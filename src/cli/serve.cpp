@@ -53,7 +53,7 @@ void serve(ServeOptions& options) {
   if (options.server.runs.empty() && std::filesystem::is_directory("runs")) options.server.runs = "runs";
   watch_interrupts();
   ApiServer server(options.server);
-  std::printf("%s/ is open while %s is loaded\n", server.url().c_str(), printable(served_name(options)).c_str());
+  std::printf("%s/ is open, %s is loading\n", server.url().c_str(), printable(served_name(options)).c_str());
   std::fflush(stdout);
   const auto model = options.model.load();
   const Tokenizer tokenizer = options.model.load_tokenizer(*model);

@@ -172,7 +172,6 @@ class Engine {
   // As many as the part's guesses allow, appended to the sequence. logits: of its row before the guesses and of theirs.
   Drawn draw_some(const Part& part, std::span<float> logits) const;
   void take(const Part& part, Drawn drawn, std::vector<EngineEvent>& events);
-  Tensor gather(const Tensor& hidden, const std::vector<int32_t>& rows);
 
   Transformer& model_;
   EngineOptions options_;

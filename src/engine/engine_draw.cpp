@@ -138,13 +138,6 @@ Engine::Drawn Engine::draw_some(const Part& part, std::span<float> logits) const
   return y;
 }
 
-Tensor Engine::gather(const Tensor& hidden, const std::vector<int32_t>& rows) {
-  Backend& backend = model_.backend();
-  Tensor y = Tensor::make(backend, hidden.dtype(), {int64_t(rows.size()), hidden.dim(1)});
-  backend.gather_rows(y, hidden, Tensor::from_host(backend, rows));
-  return y;
-}
-
 void Engine::draw(const Tensor& hidden, std::vector<EngineEvent>& events) {
   const size_t vocabulary = size_t(model_.config().vocab_size);
   last_rows_.clear();
@@ -160,7 +153,7 @@ void Engine::draw(const Tensor& hidden, std::vector<EngineEvent>& events) {
   }
   std::vector<Drawn> drawn(parts_.size());
   if (!last_rows_.empty()) {
-    read_logits(model_.logits(gather(hidden, last_rows_)).value(), logits_);
+    read_logits(model_.logits(gather_rows(hidden, last_rows_)).value(), logits_);
     parallel_for(int64_t(parts_.size()), 1, [&](int64_t begin, int64_t end) {
       for (size_t i = size_t(begin); i < size_t(end); i++) {
         const size_t rows = size_t(1 + parts_[i].drafts);
@@ -212,9 +205,9 @@ void Engine::guess_ahead(const Tensor& hidden, std::span<const Drawn> drawn) {
   pass.batch = make_step(model_.backend(), next, positions_, owners_, {tables_, table_width_});
   pass.cache = &cache_;
   pass.decode = true;
-  const Tensor ahead = model_.mtp_hidden(gather(hidden, rows_), pass.batch.ids, pass).value();
+  const Tensor ahead = model_.mtp_hidden(gather_rows(hidden, rows_), pass.batch.ids, pass).value();
   if (!guessing.empty()) {
-    read_logits(model_.logits(gather(ahead, last_rows_)).value(), logits_);
+    read_logits(model_.logits(gather_rows(ahead, last_rows_)).value(), logits_);
     const ptrdiff_t vocabulary = model_.config().vocab_size;
     for (size_t i = 0; i < guessing.size(); i++) {
       const auto row = logits_.begin() + ptrdiff_t(i) * vocabulary;

@@ -296,8 +296,7 @@ void Generator::predict_drafts(const Tensor& hidden) {
   pass.batch = make_step(backend, next_, positions_, owners_, all_tables());
   pass.cache = &cache_;
   pass.decode = true;
-  Tensor states = Tensor::make(backend, hidden.dtype(), {int64_t(kept_.size()), hidden.dim(1)});
-  backend.gather_rows(states, hidden, Tensor::from_host(backend, ids_));
+  const Tensor states = gather_rows(hidden, ids_);
   const Tensor logits = model_.logits(model_.mtp_hidden(states, pass.batch.ids, pass)).value();
   const size_t vocabulary = size_t(logits.dim(1));
   read_logits(logits, host_logits_);

@@ -85,7 +85,6 @@ class Generator {
   void admit();
   void add_sequence(size_t leader);  // a sample of the next request; leader: its first that is running, maybe this one
   Prompts prompts_of(std::span<const size_t> leaders) const;
-  Tensor gather(const Tensor& hidden, const std::vector<int32_t>& rows) const;
   Tensor read_whole(std::span<const size_t> leaders, const Prompts& prompts);
   void read_ahead(std::span<const size_t> leaders, const Prompts& prompts, const Tensor& hidden);
   Tensor read_in_parts(std::span<const size_t> leaders, const Prompts& prompts);

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "engine/generator.h"
+#include "engine/host_logits.h"
 
 namespace tenth {
 namespace {
@@ -32,7 +33,7 @@ void Generator::prefill(std::span<const size_t> leaders) {
       row_index_.push_back(int32_t(i));
     }
   }
-  const Tensor states = gather(last, row_index_);
+  const Tensor states = gather_rows(last, row_index_);
   draw(model_.logits(states).value(), rows_);
   make_drafts(states);
 }
@@ -50,12 +51,6 @@ Generator::Prompts Generator::prompts_of(std::span<const size_t> leaders) const 
   return prompts;
 }
 
-Tensor Generator::gather(const Tensor& hidden, const std::vector<int32_t>& rows) const {
-  Tensor y = Tensor::make(model_.backend(), hidden.dtype(), {int64_t(rows.size()), hidden.dim(1)});
-  model_.backend().gather_rows(y, hidden, Tensor::from_host(model_.backend(), rows));
-  return y;
-}
-
 // All at once, each token attending to its own prompt's. -> states of the prompts' last tokens
 Tensor Generator::read_whole(std::span<const size_t> leaders, const Prompts& prompts) {
   Pass pass;
@@ -65,7 +60,7 @@ Tensor Generator::read_whole(std::span<const size_t> leaders, const Prompts& pro
   const Tensor hidden = model_.hidden(pass).value();
   record_routing(pass, prompts.places);
   if (options_.speculate) read_ahead(leaders, prompts, hidden);
-  return gather(hidden, prompts.last_rows);
+  return gather_rows(hidden, prompts.last_rows);
 }
 
 // The prediction module on all positions whose next token the prompt knows; the last one follows when it is drawn.
@@ -85,7 +80,7 @@ void Generator::read_ahead(std::span<const size_t> leaders, const Prompts& promp
   Pass pass;
   pass.batch = make_batch(model_.backend(), next, lengths, tables(theirs));
   pass.cache = &cache_;
-  model_.mtp_hidden(gather(hidden, rows), pass.batch.ids, pass);
+  model_.mtp_hidden(gather_rows(hidden, rows), pass.batch.ids, pass);
 }
 
 // A part of the rows after another, each attending to what the cache holds of its prompt: memory for the activations of

@@ -2,6 +2,13 @@
 
 namespace tenth {
 
+Tensor gather_rows(const Tensor& x, const std::vector<int32_t>& rows) {
+  Backend& backend = backend_of(x);
+  Tensor y = Tensor::make(backend, x.dtype(), {int64_t(rows.size()), x.dim(1)});
+  backend.gather_rows(y, x, Tensor::from_host(backend, rows));
+  return y;
+}
+
 void read_logits(const Tensor& logits, std::vector<float>& host) {
   Backend& backend = backend_of(logits);
   Tensor single = logits;

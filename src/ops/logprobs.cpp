@@ -18,7 +18,7 @@ int64_t forward_rows(int64_t vocabulary, bool with_gradient) {
   return std::max(rows, with_gradient ? kLeastRowsWithGradient : 16);
 }
 
-// A block of logits, in columns that stay in the processor's cache between their products.
+// A block of logits, kChunkElements at most: all rows with as many columns as fit, kLeastColumns at least.
 struct Block {
   int64_t rows, columns;
 };

@@ -5,16 +5,16 @@
 #include "serve/sse.h"
 
 namespace tenth {
-namespace {
-
-constexpr std::string_view kSpace = " \n\r\t", kParameter = "<｜DSML｜parameter ",
-                           kEndParameter = "</｜DSML｜parameter>";
 
 std::string_view trimmed(std::string_view text) {
   const size_t first = text.find_first_not_of(kSpace);
   if (first == text.npos) return {};
   return text.substr(first, text.find_last_not_of(kSpace) + 1 - first);
 }
+
+namespace {
+
+constexpr std::string_view kParameter = "<｜DSML｜parameter ", kEndParameter = "</｜DSML｜parameter>";
 
 std::optional<OrderedJson> json_of(std::string_view text) {
   try {

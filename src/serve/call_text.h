@@ -9,6 +9,10 @@
 
 namespace tenth {
 
+// What models put around marks, names and JSON.
+inline constexpr std::string_view kSpace = " \n\r\t";
+std::string_view trimmed(std::string_view text);
+
 struct WrittenCall {
   std::string name, arguments;  // JSON, an object
 };

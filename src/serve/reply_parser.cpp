@@ -6,15 +6,9 @@
 namespace tenth {
 namespace {
 
-constexpr std::string_view kThink = "<think>", kEndThink = "</think>", kSpace = " \n\r\t";
+constexpr std::string_view kThink = "<think>", kEndThink = "</think>";
 
 constexpr int kMostBrokenCalls = 64;  // then the rest is text: each costs a look at all that is left
-
-std::string_view trimmed(std::string_view text) {
-  const size_t first = text.find_first_not_of(kSpace);
-  if (first == text.npos) return {};
-  return text.substr(first, text.find_last_not_of(kSpace) + 1 - first);
-}
 
 // What the text of an answer is searched for; the first of them begins a call; all begin with <. The marks of the list
 // of calls say nothing by themselves.

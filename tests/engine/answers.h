@@ -81,6 +81,15 @@ inline void expect_same(const Answers& got, const Answers& want, const std::stri
   }
 }
 
+inline EngineRequest greedy(uint64_t id, std::vector<int32_t> prompt, int32_t max_new_tokens) {
+  EngineRequest y;
+  y.id = id;
+  y.prompt = std::move(prompt);
+  y.sampling.temperature = 0;
+  y.max_new_tokens = max_new_tokens;
+  return y;
+}
+
 // Prompts of 1 to 200 tokens, three of which begin alike; greedy and drawn; some that stop.
 inline std::vector<EngineRequest> mixed(const ModelConfig& config) {
   Rng rng(7);

@@ -7,15 +7,6 @@
 namespace tenth::testing {
 namespace {
 
-EngineRequest greedy(uint64_t id, std::vector<int32_t> prompt, int32_t max_new_tokens) {
-  EngineRequest y;
-  y.id = id;
-  y.prompt = std::move(prompt);
-  y.sampling.temperature = 0;
-  y.max_new_tokens = max_new_tokens;
-  return y;
-}
-
 std::vector<int32_t> count(int32_t from, int32_t tokens) {
   std::vector<int32_t> ids;
   for (int32_t i = 0; i < tokens; i++) ids.push_back((from + i) % 10);

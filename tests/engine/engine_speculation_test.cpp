@@ -17,15 +17,6 @@ std::shared_ptr<GrammarMasks> letters(const std::string& gbnf) {
                                         std::make_shared<const GrammarVocabulary>(bytes, ends));
 }
 
-EngineRequest greedy(uint64_t id, std::vector<int32_t> prompt, int32_t max_new_tokens) {
-  EngineRequest y;
-  y.id = id;
-  y.prompt = std::move(prompt);
-  y.sampling.temperature = 0;
-  y.max_new_tokens = max_new_tokens;
-  return y;
-}
-
 // Prompts that repeat themselves, and all that may bear upon a draw.
 std::vector<EngineRequest> repeating(const ModelConfig& config) {
   Rng rng(17);

@@ -120,6 +120,7 @@ constexpr int64_t index_floats(const IndexTask<T>& t) {
 template <class T>
 struct AttentionKernelsOf {
   void (*attend)(const AttendTask<T>& task, float* scratch);
+  // Over a cache of T, and over one in bf16.
   void (*attend_cached)(const AttendCachedTask<T, T>& task, float* scratch);
   void (*attend_cached_bf16)(const AttendCachedTask<T, uint16_t>& task, float* scratch);
   void (*attend_join)(const JoinTask<T>& task);
