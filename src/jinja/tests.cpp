@@ -18,7 +18,7 @@ struct Entry {
 };
 
 int64_t remainder(V value, V divisor) {
-  int64_t a, b;
+  int64_t a = 0, b = 0;
   require(value.whole(a) && divisor.whole(b) && b != 0, ErrorKind::kInput, "expected whole numbers to divide, got {}",
           value.type_name());
   return b == -1 ? 0 : a % b;

@@ -96,7 +96,8 @@ void Bpe::read_merges(const Vocabulary& vocabulary, const Field& merges) {
       left = text->substr(0, space);
       right = text->substr(space + 1);
     }
-    merges_[pair_key(id_of(left, rank), id_of(right, rank))] = {int32_t(rank), id_of(left + right, rank)};
+    const int32_t left_id = id_of(left, rank), right_id = id_of(right, rank);  // in order: the first unknown is named
+    merges_[pair_key(left_id, right_id)] = {int32_t(rank), id_of(left + right, rank)};
   }
 }
 

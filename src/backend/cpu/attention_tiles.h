@@ -13,8 +13,8 @@ TENTH_INLINE int64_t whole_vectors(int64_t n) { return (n + kWidth - 1) / kWidth
 
 // --- C (m, n) = or += A (m, k) B (k, n), n in whole vectors ----------------------------------------------------------
 
-// Elements of A, where they lie among bf16 too.
-typedef float Lane __attribute__((may_alias));
+// Elements of A, where they lie among bf16 too, at any of these.
+typedef float Lane __attribute__((may_alias, aligned(2)));
 
 // Two bf16. Where B is made of them, so is A, and a product is that of pairs: left[0] right[0] + left[1] right[1].
 struct Pair {

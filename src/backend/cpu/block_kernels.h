@@ -201,7 +201,8 @@ constexpr auto block_tiles(std::integer_sequence<int, I...>) {
 template <BlockForm kForm>
 void run_form(const BlockTask& t) {
   using Heights = std::make_integer_sequence<int, kBlockTileRows>;
-  static constexpr auto pair = block_tiles<kForm, kTilePanels>(Heights()), single = block_tiles<kForm, 1>(Heights());
+  static constexpr auto pair = block_tiles<kForm, kTilePanels>(Heights());
+  static constexpr auto single = block_tiles<kForm, 1>(Heights());
   const int64_t panels = (t.outputs + kPanelOutputs - 1) / kPanelOutputs, x_blocks = t.x.steps * t.x.blocks;
   for (int64_t r0 = 0; r0 < t.rows; r0 += kRowsOfBlock) {
     const int64_t rows = t.rows - r0 < kRowsOfBlock ? t.rows - r0 : kRowsOfBlock;
@@ -266,8 +267,9 @@ void quantize_blocks(const BlockRows& rows, const T* x, int64_t x_stride, int64_
           __builtin_memcpy(to + v * kWidth, &narrow, kWidth);
           values[v] = values[v] - to_float(code) * scale;
         }
-        rows.sums[at] = int32_t(fold_sum(to_float(total)));  // at most 32 x 127: exact
-        rows.scales[at] = scale + fold_sum(odd);
+        const float not_finite = fold_sum(odd);                                    // 0 or NaN
+        rows.sums[at] = not_finite == 0 ? int32_t(fold_sum(to_float(total))) : 0;  // at most 32 x 127: exact
+        rows.scales[at] = scale + not_finite;
       }
     }
   }
