@@ -12,7 +12,7 @@ run=runs/demo
 failed=""
 mkdir -p .cache
 
-# Fixtures of later issues.
+# What tenth does not open.
 not_yet="deepseek_v4"
 
 if [ -d "$shared/golden" ]; then

@@ -63,7 +63,7 @@ def main():
         (folder / "sums.yaml").write_text(TASK.format(file=data))
         server = subprocess.Popen([tenth, "serve", "--model", model, "--name", "served", "--port", "0"], stdout=subprocess.PIPE, text=True)
         try:
-            url = re.search(r"http://\S+", server.stdout.readline())[0]
+            url = next(match[1] for line in server.stdout if (match := re.search(r"is served at (\S+)", line)))
             ours = run("local-completions", f"model=served,base_url={url}/v1/completions,tokenizer={model},num_concurrent=4,"
                        "tokenizer_backend=huggingface", folder)
         finally:

@@ -11,7 +11,7 @@
 
 namespace tenth::testing {
 
-// Formats of later issues. Each must be refused when it is loaded, with the reason; it leaves this list when it loads.
+// Formats that are not there yet: refused when loaded, with the reason. One that loads leaves this list.
 inline const std::map<std::string, std::string> kNotYet = {
     {"deepseek_v4", "DeepSeek-V4"},
 };
@@ -90,7 +90,7 @@ inline double relative_distance(const Values& got, const Values& want) {
 
 }  // namespace tenth::testing
 
-// Ends a test of a model whose format belongs to a later issue: checks that loading refuses it, then says so by name.
+// Ends a test of a model whose format is not there yet: checks that loading refuses it, then says so by name.
 #define TENTH_SKIP_NOT_YET(name)                                                                                  \
   TENTH_NEEDS_SHARED();                                                                                           \
   if (const auto later = tenth::testing::kNotYet.find(name); later != tenth::testing::kNotYet.end()) {            \
