@@ -33,11 +33,12 @@ class WatchedExchange : public HttpExchange {
   using Done = std::function<void(int status, int64_t bytes)>;
   WatchedExchange(std::shared_ptr<HttpExchange> inner, HttpHeaders headers, Done done)
       : inner_(std::move(inner)), headers_(std::move(headers)), done_(std::move(done)) {}
-  ~WatchedExchange() override { done_(status_, bytes_); }
+  ~WatchedExchange() override { tell(); }
 
   void reply(int status, HttpHeaders headers, std::string body) override {
     status_ = status;
     bytes_ += int64_t(body.size());
+    tell();
     inner_->reply(status, with_ours(std::move(headers)), std::move(body));
   }
   void begin(int status, HttpHeaders headers) override {
@@ -48,10 +49,17 @@ class WatchedExchange : public HttpExchange {
     bytes_ += int64_t(part.size());
     inner_->write(part);
   }
-  void end() override { inner_->end(); }
+  void end() override {
+    tell();
+    inner_->end();
+  }
   void on_gone(std::function<void()> call) override { inner_->on_gone(std::move(call)); }
 
  private:
+  // Once, and before the client has all of its answer: what it asks for next counts this request.
+  void tell() {
+    if (!told_.exchange(true)) done_(status_, bytes_);
+  }
   HttpHeaders with_ours(HttpHeaders headers) const {
     headers.insert(headers.end(), headers_.begin(), headers_.end());
     return headers;
@@ -61,6 +69,7 @@ class WatchedExchange : public HttpExchange {
   Done done_;
   std::atomic<int> status_{0};  // 0: the client was gone before there was an answer
   std::atomic<int64_t> bytes_{0};
+  std::atomic<bool> told_{false};
 };
 
 void reply_error(HttpExchange& exchange, const std::string& path, const ApiError& error) {
