@@ -32,10 +32,11 @@ export class Generation {
     return ((this.answerAt || performance.now()) - this.firstAt) / 1000;
   }
 
-  // Tokens a second so far. A chunk is a token, or a little more: the end knows better.
+  // Tokens a second so far, 0: not known. A chunk is a token, or a little more: the end knows better. Chunks that came
+  // together say nothing of how fast they were made.
   rate(tokens = this.pieces) {
     const seconds = (this.lastAt - this.firstAt) / 1000;
-    return seconds > 0 && tokens > 1 ? (tokens - 1) / seconds : 0;
+    return seconds > 0.05 && tokens > 1 ? (tokens - 1) / seconds : 0;
   }
 
   // Runs to the end, which it reports in the node: it throws nothing.
